@@ -1,0 +1,323 @@
+"""From config sections to objects. The only module that reads a config.
+
+A section is the keyword arguments of one function or class; `name` says which, by a table here. All
+names and keys are checked when an `Experiment` is built, before anything is compiled.
+
+To add an SDE, predictor, corrector, loss or network: write it, and add a row to its table.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from scoresde_jax import data, likelihood, losses, sampling, score, sde, training
+from scoresde_jax.data import preprocess
+from scoresde_jax.models import DDPM, NCSNpp
+from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
+
+SDES = {"ve": sde.VESDE, "vp": sde.VPSDE, "subvp": sde.SubVPSDE}
+PARAMETERIZATIONS = {
+    "ve_continuous": score.ve_continuous,
+    "ve_discrete": score.ve_discrete,
+    "vp_continuous": score.vp_continuous,
+    "vp_discrete": score.vp_discrete,
+}
+NETWORKS = {"ncsnpp": NCSNpp, "ddpm": DDPM}
+LOSSES = {"dsm": losses.dsm_loss, "smld": losses.smld_loss, "ddpm": losses.ddpm_loss}
+TIMES = {
+    "uniform": losses.uniform_times,
+    "stratified": losses.stratified_times,
+    "likelihood": losses.likelihood_times,
+}
+WEIGHTINGS = {"variance": losses.variance_weighting, "likelihood": losses.likelihood_weighting}
+REDUCTIONS = {"mean": losses.mean_over_dims, "half_sum": losses.half_sum_over_dims}
+PREDICTORS = {
+    "euler_maruyama": sampling.euler_maruyama,
+    "euler": sampling.euler,
+    "reverse_diffusion": sampling.reverse_diffusion,
+    "probability_flow": sampling.probability_flow,
+    "ancestral": sampling.ancestral,
+    "identity": sampling.identity,
+}
+CORRECTORS = {
+    "langevin": sampling.langevin,
+    "annealed_langevin": sampling.annealed_langevin,
+    "identity": sampling.identity,
+}
+PROBES = {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+# Rows that are defined for some SDEs only.
+DEFINED_FOR = {
+    "ve_continuous": ("ve",),
+    "ve_discrete": ("ve",),
+    "vp_continuous": ("vp", "subvp"),
+    "vp_discrete": ("vp",),
+    "smld": ("ve",),
+    "ddpm": ("vp",),
+    "ancestral": ("ve", "vp"),
+}
+# Networks whose label is sigma itself, and the only rows that give it to them.
+SAMPLERS = ("pc", "ode")
+
+
+class Experiment(NamedTuple):
+    """Everything a config asks for, built and checked."""
+
+    sde: sde.SDE
+    network: nn.Module
+    parameterization: score.Parameterization
+    image_shape: tuple[int, int, int]
+    levels: int
+    data_scale: float  # d x / d level, for bits/dim
+    scale_train: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, as in training
+    scale_eval: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, dequantized
+    to_pixels: Callable[[Array], Array]  # x -> uint8, 0..255
+    loss: Callable[[Array, ScoreFn, Array], Array]  # (key, score_fn, x0) -> (B,)
+    sampler: Callable[[Array, ScoreFn, tuple[int, ...]], Samples]
+    log_likelihood: Callable[[Array, ScoreFn, Array], LogLikelihood]
+    learning_rate: optax.Schedule
+    optimizer: optax.GradientTransformation
+
+    def init_params(self, key: Array) -> Any:
+        """Draws fresh parameters."""
+        x, label = jnp.zeros((1, *self.image_shape)), jnp.ones((1,))
+        return self.network.init({"params": key, "dropout": key}, x, label)["params"]
+
+    def score_fn(self, params: Any, dropout_key: Array | None = None) -> ScoreFn:
+        """The score of the network with these parameters; with a dropout key, as in training."""
+        rngs = {} if dropout_key is None else {"dropout": dropout_key}
+
+        def network(x: Array, label: Array) -> Array:
+            train = dropout_key is not None
+            output = self.network.apply({"params": params}, x, label, train=train, rngs=rngs)
+            return jnp.asarray(output)
+
+        return score.make_score_fn(self.parameterization, network)
+
+    def train_loss(self, params: Any, key: Array, images: Array) -> Array:
+        """Loss of each of a batch of uint8 images, dropout on; (B,)."""
+        scale_key, loss_key, dropout_key = jax.random.split(key, 3)
+        x0 = self.scale_train(jax.random.split(scale_key, images.shape[0]), images)
+        return self.loss(loss_key, self.score_fn(params, dropout_key), x0)
+
+    def eval_loss(self, params: Any, keys: Array, images: Array) -> Array:
+        """Loss of each image with its own key, whatever the batch it is in; (B,)."""
+
+        def one(key: Array, image: Array) -> Array:
+            scale_key, loss_key = jax.random.split(key)
+            x0 = self.scale_train(scale_key[None], image[None])
+            return self.loss(loss_key, self.score_fn(params), x0)[0]
+
+        return jax.vmap(one)(keys, images)
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+    """A copy of a config with every value that depends on others or on the machine filled in."""
+    config = ConfigDict(config.to_dict())
+    if config.training.n_jitted_steps is None:
+        # Gradients of convolutions inside loops are slow on CPUs; see training/step.py.
+        config.training.n_jitted_steps = 1 if jax.default_backend() == "cpu" else 5
+    return config
+
+
+def experiment(config: ConfigDict) -> Experiment:
+    """Builds everything that a resolved config describes.
+
+    Raises:
+      ValueError: a name or key is unknown, or two choices do not go together; says which, what
+        is known and where it was set.
+    """
+    name = config.sde.name
+    for where, choice in (
+        ("config.parameterization.name", config.parameterization.name),
+        ("config.loss.name", config.loss.name),
+        ("config.sampling.pc.predictor", config.sampling.pc.predictor),
+    ):
+        if name not in DEFINED_FOR.get(choice, tuple(SDES)):
+            raise ValueError(
+                f"{where} is {choice!r}, which is defined for {_listed(DEFINED_FOR[choice])} "
+                f"and not for config.sde.name {name!r}; choose another."
+            )
+    for key in ("steps", "batch_size", "n_jitted_steps", *_INTERVALS):
+        if config.training[key] < 1:
+            raise ValueError(f"config.training.{key} is {config.training[key]}; it must be >= 1.")
+    the_sde = select(SDES, config.sde, "config.sde")()
+    section = config.data
+    shape = (section.image_size, section.image_size, section.channels)
+    fields = {"input": score.as_is if section.centered else score.to_centered}
+    scale_train, scale_eval, to_pixels = _scaling(section)
+    schedule, optimizer = _optimizer(config)
+    return Experiment(
+        sde=the_sde,
+        network=_network(config.model),
+        parameterization=select(
+            PARAMETERIZATIONS, config.parameterization, "config.parameterization"
+        )(the_sde, **fields),
+        image_shape=shape,
+        levels=section.levels,
+        data_scale=(2 if section.centered else 1) / section.levels,
+        scale_train=scale_train,
+        scale_eval=scale_eval,
+        to_pixels=to_pixels,
+        loss=_loss(config.loss, the_sde),
+        sampler=_sampler(config.sampling, the_sde),
+        log_likelihood=_log_likelihood(config.likelihood, the_sde),
+        learning_rate=schedule,
+        optimizer=optimizer,
+    )
+
+
+_INTERVALS = ("log_every", "eval_every", "checkpoint_every", "snapshot_every")
+
+
+def dataset(config: ConfigDict, split: str) -> data.Dataset:
+    """Loads a split and checks that it is what the config says.
+
+    Raises:
+      ValueError: the name is unknown, the data are not prepared, or their shape or number of
+        levels differs from the config's.
+    """
+    section = config.data
+    loaded = data.load(section.name, split, section.data_dir)
+    found = (*loaded.images.shape[1:], loaded.levels)
+    wanted = (section.image_size, section.image_size, section.channels, section.levels)
+    if found != wanted:
+        raise ValueError(
+            f"data set {section.name!r} has images of (height, width, channels) {found[:3]} and "
+            f"{found[3]} levels, but config.data says {wanted[:3]} and {wanted[3]}; set "
+            "config.data.image_size, .channels and .levels to the data's."
+        )
+    return loaded
+
+
+def select(table: Mapping[str, Callable], section: Mapping[str, Any], where: str) -> Callable:
+    """The row that a section names, with the rest of the section bound as keyword arguments.
+
+    Raises:
+      ValueError: unknown name or keyword; lists the known ones and the nearest.
+    """
+    arguments = dict(section)
+    chosen = lookup(table, arguments.pop("name"), f"{where}.name")
+    known = list(inspect.signature(chosen).parameters)
+    for key in arguments:
+        check_key(key, known, where)
+    return partial(chosen, **arguments)
+
+
+def lookup(table: Mapping[str, Any], name: str, where: str) -> Any:
+    """One row of a table; an unknown name raises ValueError with the known ones."""
+    if name not in table:
+        raise ValueError(f"{where} is {name!r}; known: {_listed(table)}.{_nearest(name, table)}")
+    return table[name]
+
+
+def check_key(key: str, known: list[str], where: str) -> None:
+    """Raises ValueError for a key that is not known, with the nearest that is."""
+    if key not in known:
+        raise ValueError(f"{where} has no key {key!r}; known: {_listed(known)}.{_nearest(key, known)}")
+
+
+def _nearest(name: str, known) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _listed(names) -> str:
+    return ", ".join(names)
+
+
+def _network(section: Mapping[str, Any]) -> nn.Module:
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
+    arguments["dtype"] = lookup(DTYPES, arguments.get("dtype", "float32"), "config.model.dtype")
+    return select(NETWORKS, arguments, "config.model")()
+
+
+def _scaling(section: Mapping[str, Any]):
+    """The functions from levels to the network's scale and back; see data/preprocess.py."""
+    levels, centered = section["levels"], section["centered"]
+    shift = preprocess.center if centered else score.as_is
+    unshift = preprocess.uncenter if centered else score.as_is
+
+    def scale_eval(keys: Array, images: Array) -> Array:
+        return shift(preprocess.dequantize(keys, images, levels=levels))
+
+    def scale_train(keys: Array, images: Array) -> Array:
+        flip_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        if section["flip"]:
+            images = preprocess.random_flip(flip_keys, images)
+        if section["dequantize"]:
+            return scale_eval(noise_keys, images)
+        return shift(preprocess.quantized_unit(images, levels=levels))
+
+    read = preprocess.to_levels if section["dequantize"] else preprocess.nearest_level
+
+    def to_pixels(x: Array) -> Array:
+        return preprocess.to_uint8(read(unshift(x), levels=levels) / (levels - 1))
+
+    return scale_train, scale_eval, to_pixels
+
+
+def _loss(section: Mapping[str, Any], the_sde: sde.SDE):
+    tables = {"times": TIMES, "weighting": WEIGHTINGS, "reduction": REDUCTIONS}
+    arguments = {
+        key: lookup(tables[key], value, f"config.loss.{key}") if key in tables else value
+        for key, value in section.items()
+    }
+    loss = select(LOSSES, arguments, "config.loss")
+    return lambda key, score_fn, x0: loss(key, the_sde, score_fn, x0)
+
+
+def _sampler(section: Mapping[str, Any], the_sde: sde.SDE):
+    method = section["method"]
+    lookup(dict.fromkeys(SAMPLERS), method, "config.sampling.method")
+    if method == "ode":
+        return partial(_on(sampling.ode_sample, the_sde), **section["ode"])
+    options = dict(section["pc"])
+    n, snr = options.pop("n"), options.pop("snr")
+    corrector_steps = options.pop("corrector_steps")
+    n = options["steps"] if n is None else n
+    predictor_name, corrector_name = options.pop("predictor"), options.pop("corrector")
+    predictor = lookup(PREDICTORS, predictor_name, "config.sampling.pc.predictor")
+    corrector = lookup(CORRECTORS, corrector_name, "config.sampling.pc.corrector")
+    if predictor is not sampling.identity:
+        predictor = partial(predictor, n=n)
+    if corrector is not sampling.identity:
+        alpha = partial(the_sde.chain_alpha, n=n)
+        corrector = partial(corrector, snr=snr, steps=corrector_steps, alpha=alpha)
+    sampler = _on(sampling.pc_sample, the_sde)
+    return partial(sampler, predictor=predictor, corrector=corrector, **options)
+
+
+def _on(sampler: Callable, the_sde: sde.SDE) -> Callable[..., Samples]:
+    return lambda key, score_fn, shape, **options: sampler(
+        key, the_sde, score_fn, shape, **options
+    )
+
+
+def _log_likelihood(section: Mapping[str, Any], the_sde: sde.SDE):
+    options = {k: v for k, v in section.items() if k not in ("batch_size", "seed")}
+    options["probe"] = lookup(PROBES, options["probe"], "config.likelihood.probe")
+    return lambda keys, score_fn, x: likelihood.log_likelihood(
+        keys, the_sde, score_fn, x, **options
+    )
+
+
+def _optimizer(config: ConfigDict):
+    options = dict(config.optimizer)
+    schedules = {"constant": None, "cosine": config.training.steps}
+    decay_steps = lookup(schedules, options.pop("schedule"), "config.optimizer.schedule")
+    schedule = training.learning_rate(
+        options.pop("learning_rate"),
+        warmup_steps=options.pop("warmup_steps"),
+        decay_steps=decay_steps,
+    )
+    return schedule, training.adam(schedule, **options)

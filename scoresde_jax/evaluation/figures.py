@@ -1,0 +1,97 @@
+"""Pictures: image grids and plots, written whole or not at all. The only file that plots."""
+
+import math
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from scoresde_jax import files
+
+_GRID_WIDTH = 640  # pixels, about; small images are enlarged by whole factors to fill it
+
+
+def image_grid(images: np.ndarray, *, columns: int | None = None) -> np.ndarray:
+    """Tiles images into one, a pixel of white between them.
+
+    Args:
+      images: (N, H, W, C) uint8, C 1 or 3.
+      columns: images in a row; about the square root of N if None.
+
+    Returns:
+      (H', W', 3) uint8, enlarged by a whole factor so that small images can be seen.
+    """
+    count, height, width, channels = images.shape
+    columns = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
+        canvas[top : top + height, left : left + width] = np.broadcast_to(
+            image, (height, width, 3) if channels == 1 else image.shape
+        )
+    factor = max(1, round(_GRID_WIDTH / canvas.shape[1]))
+    return canvas.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def save_png(path: files.Path, image: np.ndarray) -> None:
+    """Writes an (H, W, 3) uint8 array as PNG."""
+    files.write(path, lambda stream: Image.fromarray(image).save(stream, format="PNG"))
+
+
+def bpd_figure(
+    path: files.Path, bpd: np.ndarray, images: np.ndarray, *, title: str, shown: int = 10
+) -> None:
+    """Plots the histogram of bits/dim over images, with the likeliest and the unlikeliest of them.
+
+    Args:
+      bpd: (N,) finite values.
+      images: (N, H, W, C) uint8, the images they belong to.
+      title: above the plot.
+      shown: images in each row.
+    """
+    order = np.argsort(bpd)
+    figure = _figure((7, 4.5))
+    axes = figure.subplots(3, 1, height_ratios=(3, 1, 1))
+    axes[0].hist(bpd, bins=40, color="#4477aa")
+    axes[0].axvline(bpd.mean(), color="#cc3311", label=f"mean {bpd.mean():.3f}")
+    axes[0].set(title=title, xlabel="bits/dim", ylabel="images")
+    axes[0].legend()
+    ends = {"fewest bits": order[:shown], "most bits": order[-shown:]}
+    for axis, (name, rows) in zip(axes[1:], ends.items(), strict=True):
+        axis.imshow(image_grid(images[rows], columns=shown))
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        axis.set(xticks=[], yticks=[])
+    _save(path, figure)
+
+
+def training_figure(path: files.Path, records: Sequence[dict[str, float]]) -> None:
+    """Plots loss and evaluation loss over steps.
+
+    Args:
+      records: rows of metrics.jsonl.
+    """
+    figure = _figure((7, 3.5))
+    axis = figure.subplots()
+    for name, style in (("loss", {"alpha": 0.5}), ("eval_loss", {"marker": "."})):
+        points = [(row["step"], row[name]) for row in records if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), **style)
+    axis.set(xlabel="step", ylabel="loss", yscale="log")
+    axis.legend()
+    _save(path, figure)
+
+
+def _figure(size: tuple[float, float]):
+    """A figure without pyplot, whose global state and back-end choice a library leaves alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(path: files.Path, figure) -> None:
+    files.write(pathlib.Path(path), lambda stream: figure.savefig(stream, format="png", dpi=120))

@@ -1,0 +1,6 @@
+"""Networks: raw output from noisy images and a time label.  They know no SDE and no config."""
+
+from scoresde_jax.models.ddpm import DDPM
+from scoresde_jax.models.ncsnpp import NCSNpp
+
+__all__ = ["DDPM", "NCSNpp"]

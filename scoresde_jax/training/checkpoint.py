@@ -1,0 +1,99 @@
+"""Checkpoints: the state, the position in the data and the resolved config, saved together.
+
+Saving is asynchronous: arrays are copied to the host at once and written while training goes on.
+Orbax writes under a temporary name and renames; what a crash cut off is never restored.
+"""
+
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from scoresde_jax.training.state import TrainState
+
+# Orbax reports every save and restore through absl at INFO; a user needs none of it.
+logging.getLogger("absl").setLevel(logging.WARNING)
+
+
+class Checkpoints:
+    """The checkpoints of one run, by step."""
+
+    def __init__(self, directory: str | pathlib.Path, *, keep: int = 3):
+        """Opens a directory; nothing is made before the first save.
+
+        Args:
+          keep: newest checkpoints kept; older ones are deleted.
+        """
+        self._directory = pathlib.Path(directory).resolve()
+        self._keep = keep
+        self._manager: ocp.CheckpointManager | None = None
+
+    def save(self, state: TrainState, *, config: dict[str, Any], data: dict[str, Any]) -> None:
+        """Saves a state under its own step, unless that step is saved already.
+
+        Args:
+          config: the resolved config, JSON.
+          data: the position in the data, JSON.
+        """
+        manager = self._open()
+        step = int(state.step)
+        if step in manager.all_steps():
+            return
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            meta=ocp.args.JsonSave({"config": config, "data": data}),
+        )
+        manager.save(step, args=arguments, force=True)
+
+    def latest_step(self) -> int | None:
+        """Step of the newest whole checkpoint; None where there is none."""
+        return self._open().latest_step() if self._directory.is_dir() else None
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """The {"config", "data"} saved with a step."""
+        restored = self._open().restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
+        return restored["meta"]
+
+    def restore(
+        self, step: int, like: TrainState, sharding: jax.sharding.NamedSharding
+    ) -> TrainState:
+        """The state saved at a step, on the devices of `sharding`, whatever it was saved on.
+
+        Args:
+          like: a state of arrays or shapes, as `jax.eval_shape` gives.
+        """
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), like
+        )
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        return self._open().restore(step, args=arguments)["state"]
+
+    def wait(self) -> None:
+        """Blocks until what was saved is on disk."""
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Finishes writing and lets go of the directory."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+
+    def _open(self) -> ocp.CheckpointManager:
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self._keep,
+                enable_async_checkpointing=True,
+                cleanup_tmp_directories=True,
+            )
+            self._manager = ocp.CheckpointManager(
+                self._directory,
+                options=options,
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "meta": ocp.JsonCheckpointHandler(),
+                },
+            )
+        return self._manager

@@ -1,0 +1,88 @@
+"""Resampling equals the 2021 code's, and does to constants and kernels what its docstrings say."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden import load, relative_error
+
+from scoresde_jax.models.resample import (
+    conv_downsample,
+    fir_downsample,
+    fir_upsample,
+    mean_downsample,
+    nearest_upsample,
+    upfirdn,
+    upsample_conv,
+)
+
+TOLERANCE = 1e-5  # float32 sums in another order give about 1e-6
+FIR = load("j_updown/fir")
+FUNCTIONS = {
+    "upsample_2d": lambda x, w, kernel, factor: fir_upsample(x, kernel, factor),
+    "downsample_2d": lambda x, w, kernel, factor: fir_downsample(x, kernel, factor),
+    "upsample_conv_2d": upsample_conv,
+    "conv_downsample_2d": conv_downsample,
+}
+
+
+def golden_kernel(name, factor):
+    kernel = FIR.meta["config"]["kernels"][name]
+    if kernel is None:
+        return (1,) * factor
+    return FIR.arrays[kernel] if isinstance(kernel, str) else kernel
+
+
+def settings(key):
+    """'name/kernel/factor=2/gain=1' -> name, kernel, {setting: value}."""
+    parts = key.split("/")
+    numbers = {part.split("=")[0]: float(part.split("=")[1]) for part in parts if "=" in part}
+    return parts, {name: int(v) if v.is_integer() else v for name, v in numbers.items()}
+
+
+@pytest.mark.parametrize("key", [k for k in FIR.arrays if "factor=" in k])
+def test_filters(key):
+    (function, kernel, *_), numbers = settings(key)
+    factor = numbers["factor"]
+    args = FIR.arrays["x"], FIR.arrays["w"], golden_kernel(kernel, factor), factor
+    # The original's gain multiplies the kernel; every step is linear.
+    found = numbers["gain"] * FUNCTIONS[function](*args)
+    assert relative_error(found, FIR.arrays[key]) < TOLERANCE
+
+
+@pytest.mark.parametrize("key", [k for k in FIR.arrays if k.startswith("upfirdn")])
+@pytest.mark.parametrize("as_outer", [False, True])
+def test_upfirdn(key, as_outer):
+    _, n = settings(key)
+    taps = np.array([1, 2, 3, 4], np.float32)
+    expected = FIR.arrays[key]
+    kernel = np.outer(taps, taps) if as_outer else taps
+    found = upfirdn(
+        FIR.arrays["x"], kernel, up=n["up"], down=n["down"], pad=(n["pad0"], n["pad1"])
+    )
+    # The golden file does not say whether it normalised; the ratio must be one number.
+    assert relative_error(found, expected) < TOLERANCE
+
+
+def test_nearest_and_mean():
+    x = FIR.arrays["x"]
+    assert relative_error(nearest_upsample(x), FIR.arrays["naive_upsample_2d"]) < TOLERANCE
+    assert relative_error(mean_downsample(x), FIR.arrays["naive_downsample_2d"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("kernel", [(1, 3, 3, 1), (1, 4, 6, 4, 1)])
+def test_constants_keep_their_value(kernel):
+    x = jnp.full((1, 8, 8, 1), 3.0)
+    for y in fir_upsample(x, kernel), fir_downsample(x, kernel):
+        inside = y[:, 2:-2, 2:-2] if y.shape[1] > 8 else y[:, 1:-1, 1:-1]
+        np.testing.assert_allclose(inside, 3.0, rtol=TOLERANCE)
+
+
+def test_up_then_down_keeps_the_mean():
+    x = FIR.arrays["x"]
+    assert relative_error(mean_downsample(nearest_upsample(x)), x) < TOLERANCE
+
+
+def test_compute_dtype_is_kept():
+    x = jnp.ones((1, 4, 4, 2), jnp.bfloat16)
+    for y in fir_upsample(x, (1, 3, 3, 1)), fir_downsample(x, (1, 3, 3, 1)):
+        assert y.dtype == jnp.bfloat16
