@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
         return fail(f"--config is missing, for example{EXAMPLES}")
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
+    from scoresde_jax import reports
 
     logging.set_verbosity(logging.WARNING)
     try:
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> int:
         )
     except run_lib.UserError as error:
         return fail(str(error))
-    except run_lib.RunError as error:
+    except reports.RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """What configs share: the sections with their defaults, the three SDEs, the packaged data sets.
 
-A config is a ConfigDict of sections; each section is the keyword arguments of one function or class,
-named by its `name` (tables in scoresde_jax/build.py). Any value can be set on the command line:
-`--config.optimizer.learning_rate=1e-3`. A value of None is decided when the run starts.
+A config is a ConfigDict of sections; each section is the keyword arguments of one function or
+class, named by its `name` (tables in scoresde_jax/build.py). Any value can be set on the command
+line: `--config.optimizer.learning_rate=1e-3`. A value of None is decided when the run starts.
 """
 
 from collections.abc import Callable, Mapping

@@ -23,6 +23,8 @@ from scoresde_jax.data import preprocess
 from scoresde_jax.models import DDPM, NCSNpp
 from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
 
+Config = Any  # a ConfigDict; type checkers know nothing of its attributes
+
 SDES = {"ve": sde.VESDE, "vp": sde.VPSDE, "subvp": sde.SubVPSDE}
 PARAMETERIZATIONS = {
     "ve_continuous": score.ve_continuous,
@@ -65,7 +67,6 @@ DEFINED_FOR = {
     "ddpm": ("vp",),
     "ancestral": ("ve", "vp"),
 }
-# Networks whose label is sigma itself, and the only rows that give it to them.
 SAMPLERS = ("pc", "ode")
 
 
@@ -120,7 +121,7 @@ class Experiment(NamedTuple):
         return jax.vmap(one)(keys, images)
 
 
-def resolve(config: ConfigDict) -> ConfigDict:
+def resolve(config: Config) -> Config:
     """A copy of a config with every value that depends on others or on the machine filled in."""
     config = ConfigDict(config.to_dict())
     if config.training.n_jitted_steps is None:
@@ -129,7 +130,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def experiment(config: ConfigDict) -> Experiment:
+def experiment(config: Config) -> Experiment:
     """Builds everything that a resolved config describes.
 
     Raises:
@@ -179,7 +180,7 @@ def experiment(config: ConfigDict) -> Experiment:
 _INTERVALS = ("log_every", "eval_every", "checkpoint_every", "snapshot_every")
 
 
-def dataset(config: ConfigDict, split: str) -> data.Dataset:
+def dataset(config: Config, split: str) -> data.Dataset:
     """Loads a split and checks that it is what the config says.
 
     Raises:
@@ -223,7 +224,9 @@ def lookup(table: Mapping[str, Any], name: str, where: str) -> Any:
 def check_key(key: str, known: list[str], where: str) -> None:
     """Raises ValueError for a key that is not known, with the nearest that is."""
     if key not in known:
-        raise ValueError(f"{where} has no key {key!r}; known: {_listed(known)}.{_nearest(key, known)}")
+        raise ValueError(
+            f"{where} has no key {key!r}; known: {_listed(known)}.{_nearest(key, known)}"
+        )
 
 
 def _nearest(name: str, known) -> str:
@@ -237,7 +240,7 @@ def _listed(names) -> str:
 
 def _network(section: Mapping[str, Any]) -> nn.Module:
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
-    arguments["dtype"] = lookup(DTYPES, arguments.get("dtype", "float32"), "config.model.dtype")
+    arguments["dtype"] = lookup(DTYPES, section["dtype"], "config.model.dtype")
     return select(NETWORKS, arguments, "config.model")()
 
 
@@ -298,9 +301,7 @@ def _sampler(section: Mapping[str, Any], the_sde: sde.SDE):
 
 
 def _on(sampler: Callable, the_sde: sde.SDE) -> Callable[..., Samples]:
-    return lambda key, score_fn, shape, **options: sampler(
-        key, the_sde, score_fn, shape, **options
-    )
+    return lambda key, score_fn, shape, **options: sampler(key, the_sde, score_fn, shape, **options)
 
 
 def _log_likelihood(section: Mapping[str, Any], the_sde: sde.SDE):
@@ -311,8 +312,8 @@ def _log_likelihood(section: Mapping[str, Any], the_sde: sde.SDE):
     )
 
 
-def _optimizer(config: ConfigDict):
-    options = dict(config.optimizer)
+def _optimizer(config: Config):
+    options: dict[str, Any] = config.optimizer.to_dict()
     schedules = {"constant": None, "cosine": config.training.steps}
     decay_steps = lookup(schedules, options.pop("schedule"), "config.optimizer.schedule")
     schedule = training.learning_rate(

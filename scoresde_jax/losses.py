@@ -1,11 +1,11 @@
 """Denoising score matching: how far a score is from the truth, one number per example.
 
     x_t = mean(x_0, t) + std(t) z,   z ~ N(0, I)
-    loss = lambda(t) reduce( |s(x_t, t) + z / std(t)|^2 )                 `dsm_loss`, t ~ U[t_min, 1]
+    loss = lambda(t) reduce( |s(x_t, t) + z / std(t)|^2 )                `dsm_loss`, t ~ U[t_min, 1]
     the same on the n noise levels of a chain                             `smld_loss`, `ddpm_loss`
 
-(Song et al. 2021, eq. 7; Vincent 2011; SMLD and DDPM: eqs. 1 and 3 there.) The choices are functions:
-`times` draws t, `weighting` is lambda, `reduction` sums the dimensions of an example.
+(Song et al. 2021, eq. 7; Vincent 2011; SMLD and DDPM: eqs. 1 and 3 there.) The choices are
+functions: `times` draws t, `weighting` is lambda, `reduction` sums the dimensions of an example.
 
 Not here: means over a batch and gradients (`training/step.py`).
 """
@@ -110,7 +110,8 @@ def smld_loss(
 ) -> Array:
     """Denoising score matching on the n geometric noise levels of SMLD, sigma^2-weighted.
 
-    sigma_i^2 reduce( |s(x_0 + sigma_i z, t_i) + z / sigma_i|^2 ), i uniform   (Song & Ermon 2019, eq. 5)
+    sigma_i^2 reduce( |s(x_0 + sigma_i z, t_i) + z / sigma_i|^2 ),  i uniform
+    (Song & Ermon 2019, eq. 6, with lambda = sigma^2)
 
     Returns:
       (B,) losses.

@@ -2,13 +2,15 @@
 
     dy/dt = f(t, y),   y a pytree of (B, ...) arrays,   t (B,)
 
-The Dormand-Prince 5(4) pair with local extrapolation and the step-size rule of Hairer, Norsett & Wanner,
-"Solving Ordinary Differential Equations I", section II.4. A batch shares only the loop: error, step,
-time, acceptance and count of evaluations belong to the example, so an answer does not depend on who else
-is in the batch. `advance` runs a bounded number of attempts and can be called again on its own result.
+The Dormand-Prince 5(4) pair with local extrapolation and the step-size rule of Hairer, Norsett &
+Wanner, "Solving Ordinary Differential Equations I", section II.4. A batch shares only the loop:
+error, step, time, acceptance and count of evaluations belong to the example, so an answer does not
+depend on who else is in the batch. `advance` runs a bounded number of attempts and can be called
+again on its own result.
 
-Why not diffrax here: a vmapped solve evaluates f example by example and reports steps, not evaluations;
-it cannot be stopped, thinned out and continued. diffrax is the oracle of `tests/test_ode.py` instead.
+Why not diffrax here: a vmapped solve evaluates f example by example and reports steps, not
+  evaluations; it cannot be stopped, thinned out and continued. diffrax is the oracle of
+  `tests/test_ode.py` instead.
 """
 
 from collections.abc import Callable
@@ -76,13 +78,14 @@ def solve(
     """Integrates from t0 to t1 (either direction), every example at its own pace.
 
     The error of a step is the largest, over the leaves of y, of the root mean square of
-    error / (atol + rtol |y|) over that leaf's dimensions: a leaf that matters counts in full however
-    small it is.
+    error / (atol + rtol |y|) over that leaf's dimensions: a leaf that matters counts in full
+    however small it is.
 
     Args:
       y0: pytree of (B, ...) arrays.
       t0, t1: scalars.
-      max_steps: attempts allowed per example; a solve that needs more, or meets NaN, is not converged.
+      max_steps: attempts allowed per example; a solve that needs more, or meets NaN, is not
+        converged.
     """
     state = start(f, y0, t0, t1, rtol=rtol, atol=atol)
     state = advance(f, state, t1, rtol=rtol, atol=atol, max_steps=max_steps)
@@ -92,7 +95,7 @@ def solve(
 def start(
     f: VectorField, y0: PyTree, t0: float | Array, t1: float | Array, *, rtol: float, atol: float
 ) -> State:
-    """Evaluates f twice to choose a first step (Hairer et al., section II.4, "Starting step size")."""
+    """Evaluates f twice to choose a first step (Hairer et al., section II.4)."""
     batch = jax.tree.leaves(y0)[0].shape[0]
     t = jnp.full((batch,), t0, jnp.float32)
     direction = jnp.sign(jnp.asarray(t1 - t0))
@@ -138,7 +141,7 @@ def advance(
     atol: float,
     max_steps: int | Array,
 ) -> State:
-    """Steps every active example until none is left; an example's attempts never exceed max_steps."""
+    """Steps all active examples until none is left, each for at most max_steps attempts."""
     t1 = jnp.asarray(t1, jnp.float32)
     return jax.lax.while_loop(
         lambda state: jnp.any(active(state, t1, max_steps)),
@@ -210,7 +213,7 @@ def _subtract(a: PyTree, b: PyTree) -> PyTree:
 
 
 def _combine(weights: Array, slopes: PyTree) -> PyTree:
-    """Sum over stages of weight times slope. Written as sums: a stage not yet reached holds zeros."""
+    """Sum over stages of weight times slope; a stage not yet reached holds zeros."""
     return jax.tree.map(
         lambda ks: sum(weights[i] * ks[i] for i in range(_STAGES)),
         slopes,

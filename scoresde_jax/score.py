@@ -2,10 +2,12 @@
 
     score(x, t) = skip(t) x + scale(t) network(input(x), label(t))
 
-A trained network is a score only together with its row of the table, so the row is chosen once, in the
-config, and neither the network nor any sampler knows about it. The rows reproduce the 2021 models.
+A trained network is a score only together with its row of the table, so the row is chosen once, in
+the config, and neither the network nor any sampler knows about it. The rows reproduce the 2021
+models.
 
-Not here: the networks (`models/`), what a score is used for (`losses.py`, `sampling/`, `likelihood/`).
+Not here: the networks (`models/`), what a score is used for (`losses.py`, `sampling/`,
+  `likelihood/`).
 """
 
 from collections.abc import Callable
@@ -45,7 +47,9 @@ def make_score_fn(parameterization: Parameterization, network: Network) -> Score
 
 
 def guide(score_fn: ScoreFn, log_p_y: Callable[[Array, Array], Array]) -> ScoreFn:
-    """Adds the gradient of a log-likelihood, score + grad_x log p_t(y | x) (Song et al. 2021, eq. 14).
+    """Adds the gradient of a log-likelihood (Song et al. 2021, eq. 14).
+
+    score + grad_x log p_t(y | x)
 
     Args:
       score_fn: the unconditional score.
@@ -94,7 +98,7 @@ def vp_discrete(sde: VPSDE, n: int, input: Callable[[Array], Array] = as_is) -> 
 
 
 def ve_discrete(sde: VESDE, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
-    """SMLD with n levels: label round((1-t)(n-1)), 0 being the largest sigma; score = output / sigma."""
+    """SMLD, n levels: label round((1-t)(n-1)), 0 for the largest sigma; score = output / sigma."""
 
     def label(t: Array) -> Array:
         return jnp.round((1 - t) * (n - 1))

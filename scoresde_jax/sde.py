@@ -1,15 +1,17 @@
 """The forward SDEs that turn data into noise, and the two equations that turn it back.
 
-    dx = f(x, t) dt + g(t) dw,  t from 0 to 1                     forward           `drift`, `diffusion`
+    dx = f(x, t) dt + g(t) dw,  t from 0 to 1                 forward           `drift`, `diffusion`
     p(x_t | x_0) = N(mean(x_0, t), std(t)^2)                      in closed form    `marginal`
     dx = [f - g^2 s] dt + g dw                                    reverse SDE       `reverse_drift`
     dx = [f - g^2 s / 2] dt                                       flow ODE          `ode_drift`
 
-with s(x, t) = grad_x log p_t(x), for VE, VP and sub-VP (Song et al. 2021, eqs. 5, 6, 13; section 3.4;
-appendix B). An SDE is a frozen dataclass of numbers and a pytree: two VP SDEs of different beta share
-one compilation. It has no step count: a chain of n steps is asked for by `discretize(x, t, n)`.
+with s(x, t) = grad_x log p_t(x), for VE, VP and sub-VP (Song et al. 2021, eqs. 5, 6, 13; section
+3.4; appendix B). An SDE is a frozen dataclass of numbers and a pytree: two VP SDEs of different
+beta share one compilation. It has no step count: a chain of n steps is asked for by `discretize(x,
+t, n)`.
 
-Not here: how a network's output becomes a score (`score.py`), losses (`losses.py`), loops (`sampling/`).
+Not here: how a network's output becomes a score (`score.py`), losses (`losses.py`), loops
+  (`sampling/`).
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from scoresde_jax.types import Array, ScoreFn, bcast
 
 
 class SDE(Protocol):
-    """What a sampler, loss or likelihood asks of an SDE. x is (B, ...); t is () or (B,) in [0, 1]."""
+    """What the rest asks of an SDE. x is (B, ...); t is () or (B,) in [0, 1]."""
 
     def drift(self, x: Array, t: Array) -> Array:
         """f(x, t), shape of x."""
@@ -56,7 +58,8 @@ class SDE(Protocol):
         """Maps uniform u in [0, 1] to t in [t_min, 1] with density in proportion to g^2 / std^2.
 
         At such times variance-weighted losses estimate the likelihood-weighted one, with far less
-        variance (Song et al. 2021b, section 5.1). Here in closed form, by the inverse of the integral.
+        variance (Song et al. 2021b, section 5.1). Here in closed form, by the inverse of the
+        integral.
         """
         ...
 
@@ -92,7 +95,7 @@ def chain_index(t: Array, n: int) -> Array:
 
 
 def chain_time(i: Array, n: int) -> Array:
-    """The time of chain position i, i / (n - 1) in [0, 1], rounded so that `chain_index` gives i back."""
+    """The time of chain position i, i / (n - 1), rounded so that `chain_index` gives i back."""
     t = i / max(n - 1, 1)
     return jnp.where(chain_index(t, n) < i, jnp.nextafter(t, jnp.full_like(t, 2.0)), t)
 
@@ -103,8 +106,8 @@ class VPSDE:
     """Variance preserving: dx = -beta(t) x / 2 dt + sqrt(beta(t)) dw, beta linear in t.
 
     mean = e^c x_0, std^2 = 1 - e^{2c}, c(t) = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2
-    (Song et al. 2021, eqs. 11, 29). Its chain is that of DDPM (Ho et al. 2020). `expm1` keeps std exact
-    at small t, where the 2021 code loses 0.6 % (t = 1e-5).
+    (Song et al. 2021, eqs. 11, 29). Its chain is that of DDPM (Ho et al. 2020). `expm1` keeps std
+    exact at small t, where the 2021 code loses 0.6 % (t = 1e-5).
     """
 
     beta_min: Array | float = 0.1
@@ -172,7 +175,7 @@ class VPSDE:
         return self.time_of(-0.5 * jax.nn.softplus(low + u * (high - low)))
 
     def ancestral(self, x: Array, score: Array, t: Array, n: int) -> tuple[Array, Array]:
-        """The DDPM step (x + beta_i s) / sqrt(1 - beta_i), sqrt(beta_i) (Song et al. 2021, eq. 4)."""
+        """The DDPM step, (x + beta_i s) / sqrt(1 - beta_i) and sqrt(beta_i) (ibid., eq. 4)."""
         beta = self.chain_beta(t, n)
         return (x + bcast(beta, x) * score) / bcast(jnp.sqrt(1 - beta), x), jnp.sqrt(beta)
 
@@ -182,7 +185,8 @@ class VPSDE:
 class SubVPSDE:
     """Sub-variance preserving: the drift of VP, g^2 = beta (1 - e^{4c}), std = 1 - e^{2c}.
 
-    Its variance is never above that of VP (Song et al. 2021, eqs. 12, 29; appendix B). It has no chain
+    Its variance is never above that of VP (Song et al. 2021, eqs. 12, 29; appendix B). It has no
+    chain
     of its own: `discretize` is Euler-Maruyama with a step of 1/n, and alpha_i is that of VP.
     """
 
@@ -224,7 +228,7 @@ class SubVPSDE:
         return self._vp.chain_alpha(t, n)
 
     def likelihood_time(self, u: Array, t_min: float) -> Array:
-        """Inverts the integral of g^2 / std^2 = B' coth(B / 2), 2 log sinh(B / 2), where B = -2c."""
+        """Inverts the integral of g^2 / std^2 = B' coth(B / 2), 2 log sinh(B / 2); B = -2c."""
         low, high = (
             jnp.log(jnp.sinh(-self._vp.log_mean_coefficient(jnp.asarray(t)))) for t in (t_min, 1.0)
         )
@@ -236,8 +240,8 @@ class SubVPSDE:
 class VESDE:
     """Variance exploding: dx = sigma(t) sqrt(2 log(sigma_max / sigma_min)) dw, geometric sigma.
 
-    mean = x_0, std = sigma(t) = sigma_min (sigma_max / sigma_min)^t (Song et al. 2021, eqs. 9, 29), which
-    is sigma_min and not 0 at t = 0. Its chain is that of SMLD (Song & Ermon 2019).
+    mean = x_0, std = sigma(t) = sigma_min (sigma_max / sigma_min)^t (Song et al. 2021, eqs. 9, 29),
+    which is sigma_min and not 0 at t = 0. Its chain is that of SMLD (Song & Ermon 2019).
     """
 
     sigma_min: Array | float = 0.01
@@ -290,7 +294,7 @@ class VESDE:
         return t_min + u * (1 - t_min)
 
     def ancestral(self, x: Array, score: Array, t: Array, n: int) -> tuple[Array, Array]:
-        """x + (sigma_i^2 - sigma_{i-1}^2) s, G_i sigma_{i-1} / sigma_i (Song et al. 2021, eq. 47)."""
+        """x + (sigma_i^2 - sigma_{i-1}^2) s and G_i sigma_{i-1} / sigma_i (ibid., eq. 47)."""
         sigma, below = self.chain_sigmas(t, n)
         step = (sigma - below) * (sigma + below)
         return x + bcast(step, x) * score, jnp.sqrt(step) * below / sigma

@@ -1,12 +1,15 @@
 """One axis of devices, over which batches are split and parameters are copied."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
 
 
-def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of all devices (or those given) along one axis.
 
     Auto axes: the default of current jax, Explicit, refuses to mix sharded and unsharded arrays.

@@ -23,11 +23,11 @@ def image_grid(images: np.ndarray, *, columns: int | None = None) -> np.ndarray:
       (H', W', 3) uint8, enlarged by a whole factor so that small images can be seen.
     """
     count, height, width, channels = images.shape
-    columns = min(count, columns or math.ceil(math.sqrt(count)))
-    rows = math.ceil(count / columns)
-    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 255, np.uint8)
+    across = min(count, math.ceil(math.sqrt(count)) if columns is None else columns)
+    rows = math.ceil(count / across)
+    canvas = np.full((rows * (height + 1) - 1, across * (width + 1) - 1, 3), 255, np.uint8)
     for i, image in enumerate(images):
-        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
+        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
         canvas[top : top + height, left : left + width] = np.broadcast_to(
             image, (height, width, 3) if channels == 1 else image.shape
         )
@@ -74,10 +74,10 @@ def training_figure(path: files.Path, records: Sequence[dict[str, float]]) -> No
     """
     figure = _figure((7, 3.5))
     axis = figure.subplots()
-    for name, style in (("loss", {"alpha": 0.5}), ("eval_loss", {"marker": "."})):
-        points = [(row["step"], row[name]) for row in records if name in row]
-        if points:
-            axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), **style)
+    for name, marker in (("loss", ""), ("eval_loss", ".")):
+        rows = [row for row in records if name in row]
+        steps, values = [row["step"] for row in rows], [row[name] for row in rows]
+        axis.plot(steps, values, marker=marker, label=name.replace("_", " "))
     axis.set(xlabel="step", ylabel="loss", yscale="log")
     axis.legend()
     _save(path, figure)

@@ -5,9 +5,11 @@
     div F = E[v^T (dF/dx) v]                                       v from `probes.py`
 
 (Song et al. 2021, eqs. 13, 39, 40; Grathwohl et al. 2019, eq. 7). F and (dF/dx) v come from one
-linearisation, and the integral is part of the ODE's state, so its error is controlled as that of x is.
+linearisation, and the integral is part of the ODE's state, so its error is controlled as that of x
+is.
 
-Not here: dequantization (`data/preprocess.py`), bits per dimension (`bits.py`), the solver (`ode.py`).
+Not here: dequantization (`data/preprocess.py`), bits per dimension (`bits.py`), the solver
+  (`ode.py`).
 """
 
 from collections.abc import Callable

@@ -107,9 +107,7 @@ def _encode(net: DDPM, x: Array, temb: Array | None, train: bool) -> tuple[Array
     return h, skips
 
 
-def _decode(
-    net: DDPM, h: Array, skips: list[Array], temb: Array | None, train: bool
-) -> Array:
+def _decode(net: DDPM, h: Array, skips: list[Array], temb: Array | None, train: bool) -> Array:
     """Runs the way up, to features at full resolution."""
     for level, multiplier in reversed(list(enumerate(net.channel_multipliers))):
         for _ in range(net.blocks_per_level + 1):

@@ -6,11 +6,11 @@ code: flax numbers parameters by them (``Conv_0``, ``NIN_3``), and its checkpoin
 Functions such as `conv3x3` create their layer in whichever module is being called.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from scoresde_jax.models.conv import conv_general_dilated
@@ -110,7 +110,7 @@ class NIN(nn.Module):
 def add(x: Array, h: Array, rescale: bool) -> Array:
     """x + h, divided by sqrt(2) if `rescale` so that variances add to one (StyleGAN2)."""
     total = x + h
-    return total * np.float32(np.sqrt(0.5)).astype(x.dtype) if rescale else total
+    return total / math.sqrt(2) if rescale else total
 
 
 def concat_channels(x: Array, h: Array) -> Array:

@@ -55,7 +55,8 @@ def _filter(x: Array, taps: np.ndarray, up: Pair, down: Pair, pad: tuple[Pair, P
     y = jnp.zeros((), x.dtype)
     for (i, j), tap in np.ndenumerate(taps[::-1, ::-1]):
         stop = (batch, i + rows, j + columns, channels)
-        y = y + tap * lax.slice(x, (0, i, j, 0), stop, (1, *down, 1))
+        # A Python float leaves the dtype of x alone.
+        y = y + float(tap) * lax.slice(x, (0, i, j, 0), stop, (1, *down, 1))
     return y
 
 

@@ -28,17 +28,20 @@ def langevin(
 ) -> Update:
     """Runs Langevin dynamics with a step size set by a signal-to-noise ratio.
 
-    x <- x + e s(x, t) + sqrt(2 e) z,   e = 2 alpha(t) (snr |z| / |s|)^2   (Song et al. 2021, Algs. 4, 5)
+    x <- x + e s(x, t) + sqrt(2 e) z,  e = 2 alpha(t) (snr |z| / |s|)^2
+    (Song et al. 2021, Algs. 4, 5)
 
     Args:
       x: (B, ...) state.
       t: () or (B,) in [0, 1].
-      snr: target ratio of |e s| to |sqrt(2 e) z|, up to sqrt(alpha), dimensionless; 0.05-0.2 is usual.
+      snr: target ratio of |e s| to |sqrt(2 e) z|, up to sqrt(alpha), dimensionless; 0.05-0.2 is
+        usual.
       steps: Langevin steps.
       alpha: t -> step multiplier: 1 for VE, alpha_i of the chain for VP and sub-VP.
 
     Returns:
-      Update with nfe = steps. Norms are means over the batch, so the examples of a batch are coupled.
+      Update with nfe = steps. Norms are means over the batch, so the examples of a batch are
+      coupled.
     """
     del sde
 
@@ -59,9 +62,10 @@ def annealed_langevin(
     steps: int = 1,
     alpha: Callable[[Array], Array] = jnp.ones_like,
 ) -> Update:
-    """Runs Langevin dynamics with steps in proportion to the noise variance (Song & Ermon 2019, Alg. 1).
+    """Runs Langevin dynamics with steps in proportion to the noise variance.
 
     x <- x + e s(x, t) + sqrt(2 e) z,   e = 2 alpha(t) (snr std(t))^2
+    (Song & Ermon 2019, Alg. 1)
 
     Arguments as for `langevin`. The examples of a batch are independent.
     """

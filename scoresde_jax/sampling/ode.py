@@ -1,6 +1,6 @@
 """The probability-flow ODE as sampler, encoder and decoder.
 
-    dx/dt = f - g^2 s / 2        noise at t = 1  <->  data at t_min     (Song et al. 2021, section 4.3)
+    dx/dt = f - g^2 s / 2     noise at t = 1  <->  data at t_min     (Song et al. 2021, section 4.3)
 
 The map is deterministic and invertible: `decode(encode(x))` is x up to the tolerance.
 """

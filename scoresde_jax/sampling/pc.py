@@ -2,7 +2,8 @@
 
     x ~ prior;   for t from 1 down to t_min:   x <- corrector(x, t);   x <- predictor(x, t)
 
-Any predictor and corrector fit. Each `Update` says what it cost, so the count of evaluations is exact.
+Any predictor and corrector fit. Each `Update` says what it cost, so the count of evaluations is
+exact.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def pc_sample(
 
     Args:
       shape: (B, ...) of the samples.
-      predictor, corrector: moves with their options bound, e.g. `partial(reverse_diffusion, n=1000)`.
+      predictor, corrector: moves with their options bound, e.g. `partial(reverse_diffusion,
+        n=1000)`.
       constrain: applied after every move, e.g. to hold known pixels.
       steps: times on the grid from 1 to t_min.
       denoise: return the mean of the last move, without its noise.

@@ -1,7 +1,7 @@
 """Predictors: one step of the reverse process, from t to t - 1/n.
 
-Each is a function (key, sde, score_fn, x, t, *, n) -> Update, where n is the number of steps that the
-whole of [0, 1] is cut into. `identity`, which does nothing, is a predictor and a corrector.
+Each is a function (key, sde, score_fn, x, t, *, n) -> Update, where n is the number of steps that
+the whole of [0, 1] is cut into. `identity`, which does nothing, is a predictor and a corrector.
 """
 
 import jax

@@ -16,6 +16,7 @@ class Records:
 
     def __init__(self, workdir: str | pathlib.Path, *, start: int):
         """Opens the records of a run that goes on from step `start`."""
+        self.start = start
         workdir = pathlib.Path(workdir)
         self._path = workdir / "metrics.jsonl"
         kept = [line for line in _lines(self._path) if json.loads(line)["step"] <= start]

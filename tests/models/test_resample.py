@@ -53,14 +53,10 @@ def test_filters(key):
 @pytest.mark.parametrize("as_outer", [False, True])
 def test_upfirdn(key, as_outer):
     _, n = settings(key)
-    taps = np.array([1, 2, 3, 4], np.float32)
-    expected = FIR.arrays[key]
+    taps = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     kernel = np.outer(taps, taps) if as_outer else taps
-    found = upfirdn(
-        FIR.arrays["x"], kernel, up=n["up"], down=n["down"], pad=(n["pad0"], n["pad1"])
-    )
-    # The golden file does not say whether it normalised; the ratio must be one number.
-    assert relative_error(found, expected) < TOLERANCE
+    found = upfirdn(FIR.arrays["x"], kernel, up=n["up"], down=n["down"], pad=(n["pad0"], n["pad1"]))
+    assert relative_error(found, FIR.arrays[key]) < TOLERANCE
 
 
 def test_nearest_and_mean():
