@@ -1,5 +1,8 @@
 """Trains, scores and samples score-based models; `python main.py --help` says how."""
 
+import difflib
+import glob
+import os
 import sys
 
 from absl import app, flags, logging
@@ -65,9 +68,68 @@ def fail(message: str) -> int:
 def parse(argv: list[str]) -> list[str]:
     """Parses flags; a mistake is one message and exit code 2."""
     try:
+        check_config_file(argv)
         return FLAGS(argv)
-    except (flags.Error, ValueError, TypeError, AttributeError, KeyError, OSError) as error:
-        sys.exit(fail(str(error)))
+    except (AttributeError, KeyError):  # how config_flags says that a key is unknown
+        sys.exit(fail(unknown_key(argv)))
+    except flags.IllegalFlagValueError as error:
+        # A config file's own error comes wrapped in its traceback; the last line says it.
+        message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        sys.exit(fail(message + expected_type(argv, message)))
+    except (flags.Error, ValueError, TypeError, OSError) as error:
+        sys.exit(fail(str(error).strip()))
+
+
+def expected_type(argv: list[str], message: str) -> str:
+    """What a --config.a.b=... that the message complains of should have been."""
+    for name, value in arguments(argv):
+        if "." in name and f"--{name}=" in message:
+            *path, key = name.split(".")[1:]
+            section = FLAGS["config"].value
+            for part in path:
+                section = section[part]
+            kind = section.get_type(key).__name__
+            return f"; expected {kind}, like {section[key]!r}, and got {value!r}."
+    return ""
+
+
+def check_config_file(argv: list[str]) -> None:
+    """Raises ValueError if --config names no file."""
+    for name, value in arguments(argv):
+        file = value.partition(":")[0]
+        if name == "config" and not os.path.isfile(file):
+            known = sorted(glob.glob("configs/*/*.py"))
+            hint = f"; there are {', '.join(known)}" if known else ""
+            raise ValueError(f"--config names {file!r}, which is not a file{hint}.")
+
+
+def unknown_key(argv: list[str]) -> str:
+    """Finds the --config.a.b=... that the config has no place for."""
+    options = arguments(argv)
+    FLAGS([argv[0], *(f"--config={value}" for name, value in options if name == "config")])
+    for name, _ in options:
+        section, path = FLAGS.config, name.split(".")
+        for depth, key in enumerate(path[1:], 1):
+            where = ".".join(path[:depth])
+            if not hasattr(section, "keys"):
+                return f"--{name}: {where} is {section!r} and has no keys."
+            if key not in section:
+                near = difflib.get_close_matches(key, section.keys(), n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                known = ", ".join(sorted(section.keys()))
+                return f"--{name}: {where} has no key {key!r}; known: {known}.{hint}"
+            section = section[key]
+    return "an option of the command line names an unknown key"
+
+
+def arguments(argv: list[str]) -> list[tuple[str, str]]:
+    """The (name, value) of every --config option, written --name=value or --name value."""
+    found = []
+    for position, argument in enumerate(argv):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name.split(".")[0] == "config":
+            found.append((name, value if equals else (argv[position + 1 :] or [""])[0]))
+    return found
 
 
 if __name__ == "__main__":

@@ -143,6 +143,53 @@ def ncsnpp(**fields) -> ConfigDict:
     return ConfigDict(section | fields)
 
 
+def ddpm(**fields) -> ConfigDict:
+    """The DDPM section of the 2021 CIFAR-10 configs, changed by `fields`."""
+    section = {
+        "name": "ddpm",
+        "features": 128,
+        "channel_multipliers": (1, 2, 2, 2),
+        "blocks_per_level": 2,
+        "attention_resolutions": (16,),
+        "dropout": 0.1,
+        "resample_with_conv": True,
+        "conditional": True,
+        "normalization": "group",
+        "activation": "swish",
+        "dtype": "float32",
+    }
+    return ConfigDict(section | fields)
+
+
+NCSNPP = {"fir": True, "progressive_input": "residual"}  # what NCSN++ adds to DDPM++ on CIFAR-10
+
+
+def cifar10(sde: str, model: ConfigDict, **training) -> ConfigDict:
+    """CIFAR-10 as in 2021: uncentred under VE, centred elsewhere."""
+    config = base(sde)
+    config.data = data(
+        "cifar10",
+        size=32,
+        channels=3,
+        levels=256,
+        flip=True,
+        dequantize=False,
+        centered=sde != "ve",
+    )
+    config.model = model
+    config.training.update(training)
+    return config
+
+
+def discrete(config: ConfigDict, predictor: str) -> ConfigDict:
+    """The same, trained on the 1000 steps of a chain instead of continuous times."""
+    loss, row = {"ve": ("smld", "ve_discrete"), "vp": ("ddpm", "vp_discrete")}[config.sde.name]
+    config.loss = ConfigDict({"name": loss, "n": 1000, "reduction": config.loss.reduction})
+    config.parameterization = ConfigDict({"name": row, "n": 1000})
+    config.sampling.pc.predictor = predictor
+    return config
+
+
 def digits(sde: str) -> ConfigDict:
     """8x8 grey digits: minutes on two CPU cores."""
     config = base(sde)
