@@ -3,6 +3,7 @@
 import difflib
 import glob
 import os
+import runpy
 import sys
 
 from absl import app, flags, logging
@@ -106,9 +107,10 @@ def check_config_file(argv: list[str]) -> None:
 def unknown_key(argv: list[str]) -> str:
     """Finds the --config.a.b=... that the config has no place for."""
     options = arguments(argv)
-    FLAGS([argv[0], *(f"--config={value}" for name, value in options if name == "config")])
+    file, _, variant = dict(options)["config"].partition(":")
+    config = runpy.run_path(file)["get_config"](variant)
     for name, _ in options:
-        section, path = FLAGS.config, name.split(".")
+        section, path = config, name.split(".")
         for depth, key in enumerate(path[1:], 1):
             where = ".".join(path[:depth])
             if not hasattr(section, "keys"):
