@@ -1,0 +1,17 @@
+"""Four simulated CPU devices for every test; set here because jax reads it when it is imported."""
+
+import os
+
+DEVICES = "--xla_force_host_platform_device_count"
+flags = os.environ.get("XLA_FLAGS", "")
+if DEVICES not in flags:
+    os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}=4".strip()
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402
+
+# A folder for compiled programs; a second run of the same tests then compiles nothing.
+if cache := os.environ.get("SCORESDE_TEST_CACHE"):
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
