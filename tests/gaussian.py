@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde_jax.sde import SubVPSDE, VESDE, VPSDE
+from scoresde_jax.sde import VESDE, VPSDE, SubVPSDE
 
 SDES = {
     "ve": VESDE(),

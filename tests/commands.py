@@ -1,0 +1,163 @@
+"""Command lines of main.py, each in a process of its own, as a user runs them.
+
+`python main.py` spends five seconds on imports and, for a tiny model, two on work. So one process
+imports everything, starts no jax back end, and forks a child for each command; compiled programs
+are shared through a folder. Run as a script, this file is that process.
+"""
+
+import atexit
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+# Compiles three times faster; programs stay the same from process to process, which is what counts.
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+DEVICES = "--xla_force_host_platform_device_count"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a command: what the tests set for themselves taken out."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_PLATFORMS")}
+    return kept | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": QUICK,
+        "JAX_COMPILATION_CACHE_DIR": _cache_folder(),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **more,
+    }
+
+
+class Command:
+    """A running command line."""
+
+    def __init__(self, pid: int, output: pathlib.Path):
+        self.pid = pid
+        self._output = output
+
+    def kill(self, number: int) -> None:
+        """Sends a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> tuple[int, str]:
+        """Exit code, negative for a signal, and what came on stderr."""
+        code = _ask({"wait": self.pid})
+        return code, self._output.read_text()
+
+    def until(self, condition, seconds: float = 120) -> None:
+        """Polls until a condition holds, as often as costs little."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain: {self._output.read_text()}"
+            assert pathlib.Path(f"/proc/{self.pid}").exists(), self._output.read_text()
+            time.sleep(0.002)
+
+
+def start(*arguments: str, devices: int = 1) -> Command:
+    """Starts `python main.py arguments`."""
+    descriptor, name = tempfile.mkstemp(dir=_scratch(), suffix=".stderr")
+    os.close(descriptor)
+    flags = f"{QUICK} {DEVICES}={devices}"
+    pid = _ask({"argv": ["main.py", *map(str, arguments)], "stderr": name, "XLA_FLAGS": flags})
+    return Command(pid, pathlib.Path(name))
+
+
+def run(*arguments: str, devices: int = 1) -> tuple[int, str]:
+    """Runs `python main.py arguments`: exit code and stderr."""
+    return start(*arguments, devices=devices).wait()
+
+
+@functools.cache
+def _scratch() -> str:
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
+def _cache_folder() -> str:
+    return os.environ.get("SCORESDE_TEST_CACHE") or f"{_scratch()}/cache"
+
+
+@functools.cache
+def _server() -> subprocess.Popen:
+    server = subprocess.Popen(
+        [sys.executable, __file__],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def stop():
+        server.communicate()  # closes its input, at which it ends
+
+    atexit.register(stop)
+    return server
+
+
+def _ask(request: dict) -> int:
+    server = _server()
+    assert server.stdin and server.stdout
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+
+
+def _serve() -> None:
+    """Answers each line {"argv", ...} with a process id, each {"wait": id} with an exit code."""
+    import grain  # noqa: F401  # what commands import late
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import sklearn.datasets  # noqa: F401
+
+    import run_lib  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            status = os.waitpid(request["wait"], 0)[1]
+            answer = os.waitstatus_to_exitcode(status)
+        else:
+            answer = os.fork()
+            if not answer:
+                _child(request)
+        print(json.dumps(answer), flush=True)
+
+
+def _child(request: dict) -> None:
+    code = 70
+    with open(request["stderr"], "w") as stream:
+        os.dup2(stream.fileno(), 2)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(0, 1)
+    os.environ["XLA_FLAGS"] = request["XLA_FLAGS"]
+    sys.argv = request["argv"]
+    try:
+        from absl import app
+
+        import main
+
+        app.run(main.main, flags_parser=main.parse)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()

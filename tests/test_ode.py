@@ -1,0 +1,194 @@
+"""The solver against closed forms, scipy and diffrax; each example on its own in a batch."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from scoresde_jax import ode
+
+
+def decay(t, y):
+    return -y
+
+
+def oscillator(t, y):
+    return jnp.stack([y[:, 1], -y[:, 0]], axis=1)
+
+
+def van_der_pol(t, y):
+    """State x and its own stiffness, so that neighbours can differ; stiff from mu = 10 or so."""
+    x, mu = y["x"], y["mu"]
+    slope = mu * (1 - x[:, 0] ** 2) * x[:, 1] - x[:, 0]
+    return {"x": jnp.stack([x[:, 1], slope], axis=1), "mu": jnp.zeros_like(mu)}
+
+
+def forced(t, y):
+    """A field that depends on time."""
+    return -2 * y + jnp.sin(5 * t)[:, None]
+
+
+@pytest.mark.parametrize("t0, t1", [(0.0, 2.0), (2.0, 0.0)], ids=["forward", "backward"])
+@pytest.mark.parametrize("tol", [1e-3, 1e-4, 1e-5])
+def test_decay_and_oscillator_are_solved_to_tolerance(t0, t1, tol):
+    y0 = jnp.asarray([[1.0, 0.5], [0.3, -2.0], [0.0, 1.0]])
+    options = {"rtol": tol, "atol": tol, "max_steps": 1000}
+    solution = jax.jit(lambda y: ode.solve(decay, y, t0, t1, **options))(y0)
+    # The local error is held to tol; it grows with the flow, e^2 backward, over some ten steps.
+    growth = max(1.0, np.exp(t0 - t1))
+    np.testing.assert_allclose(solution.y, y0 * np.exp(t0 - t1), atol=5 * tol * growth)
+    solution = jax.jit(lambda y: ode.solve(oscillator, y, t0, t1, **options))(y0)
+    c, s = np.cos(t1 - t0), np.sin(t1 - t0)
+    np.testing.assert_allclose(solution.y, y0 @ np.asarray([[c, -s], [s, c]]), atol=10 * tol)
+    assert np.all(solution.converged)
+
+
+def test_tighter_tolerance_costs_the_fifth_root_more():
+    y0 = jnp.asarray([[1.0, 0.0]])
+    cost = jax.jit(
+        lambda tol: ode.solve(oscillator, y0, 0.0, 30.0, rtol=tol, atol=tol, max_steps=1000).nfe
+    )
+    # Steps go as tol^(-1/5): a hundredth of the tolerance, 2.5 times the steps.
+    assert 2.2 < cost(1e-5)[0] / cost(1e-3)[0] < 2.8
+
+
+SINGLE = {
+    "decay": (decay, lambda t, y: -y, [1.0, 0.3]),
+    "oscillator": (oscillator, lambda t, y: [y[1], -y[0]], [1.0, 0.3]),
+    "forced": (forced, lambda t, y: -2 * y + np.sin(5 * t), [1.0, 0.3]),
+}
+
+
+@pytest.mark.parametrize("field, scipy_field, y0", SINGLE.values(), ids=SINGLE)
+@pytest.mark.parametrize("tol", [1e-3, 1e-5])
+@pytest.mark.parametrize("t1", [4.0, -1.0])
+def test_evaluations_are_those_of_scipy_rk45(field, scipy_field, y0, tol, t1):
+    run = jax.jit(lambda y: ode.solve(field, y, 0.0, t1, rtol=tol, atol=tol, max_steps=1000))
+    ours = run(jnp.asarray([y0]))
+    theirs = solve_ivp(scipy_field, (0.0, t1), y0, method="RK45", rtol=tol, atol=tol)
+    # The same pair, step rule and first step; float32 may turn an accepted step into a rejected.
+    assert abs(int(ours.nfe[0]) - theirs.nfev) <= 6
+    # Both follow the same steps, so they share even the error; float32 adds 1e-6.
+    np.testing.assert_allclose(ours.y[0], theirs.y[:, -1], rtol=1e-5, atol=tol)
+
+
+def test_nfe_counts_every_call_while_the_slowest_runs():
+    calls = []
+
+    def counted(t, y):
+        jax.debug.callback(lambda: calls.append(1))
+        return forced(t, y)
+
+    run = jax.jit(lambda y: ode.solve(counted, y, 0.0, 3.0, rtol=1e-4, atol=1e-4, max_steps=1000))
+    solution = run(jnp.asarray([[1.0, 0.3], [50.0, -20.0]]))
+    jax.effects_barrier()
+    assert len(calls) == np.max(solution.nfe)
+    assert np.all((solution.nfe - 2) % 6 == 0)
+    assert solution.nfe[0] != solution.nfe[1]
+
+
+def test_solution_agrees_with_diffrax():
+    y0 = jnp.asarray([[1.0, 0.3], [5.0, -2.0], [0.0, 0.1]])
+    tol = 1e-5
+
+    def one(y):
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, y, args: -2 * y + jnp.sin(5 * t)),
+            diffrax.Dopri5(),
+            0.0,
+            3.0,
+            None,
+            y,
+            stepsize_controller=diffrax.PIDController(rtol=tol, atol=tol),
+            max_steps=1000,
+        ).ys[-1]
+
+    theirs = jax.jit(jax.vmap(one))(y0)
+    run = jax.jit(lambda y: ode.solve(forced, y, 0.0, 3.0, rtol=tol, atol=tol, max_steps=1000))
+    np.testing.assert_allclose(run(y0).y, theirs, atol=2 * tol)  # tol from either
+
+
+@pytest.fixture(scope="module")
+def solve_van_der_pol():
+    """Solves a batch of van der Pol oscillators for 5 units of time."""
+    return jax.jit(
+        lambda y: ode.solve(van_der_pol, y, 0.0, 5.0, rtol=1e-4, atol=1e-4, max_steps=500)
+    )
+
+
+def oscillators(mu, batch):
+    """`batch` oscillators: the first at a fixed start and mu = 1, the others with `mu`."""
+    x = np.random.default_rng(0).normal(size=(batch, 2)).astype(np.float32)
+    mus = np.full(batch, mu, np.float32)
+    x[0], mus[0] = (1.5, -0.2), 1.0
+    return {"x": jnp.asarray(x), "mu": jnp.asarray(mus)}
+
+
+@pytest.mark.parametrize("mu", [0.5, 30.0, np.nan, np.inf], ids=["easy", "stiff", "nan", "inf"])
+@pytest.mark.parametrize("batch", [2, 64])
+def test_an_example_does_not_know_its_neighbours(solve_van_der_pol, mu, batch):
+    alone = solve_van_der_pol(oscillators(mu, 1))
+    beside = solve_van_der_pol(oscillators(mu, batch))
+    assert beside.nfe[0] == alone.nfe[0] and beside.converged[0]
+    # Only the order of float32 sums may differ.
+    np.testing.assert_allclose(beside.y["x"][0], alone.y["x"][0], rtol=1e-6, atol=1e-6)
+    if mu == 30.0:
+        assert np.max(beside.nfe[1:]) > 2 * beside.nfe[0]  # the neighbours were hard indeed
+
+
+def test_running_out_of_steps_is_nan_and_spares_the_neighbours():
+    fields = {"x": jnp.asarray([[1.5, -0.2]] * 2), "mu": jnp.asarray([1.0, 100.0])}
+    run = jax.jit(lambda y: ode.solve(van_der_pol, y, 0.0, 5.0, rtol=1e-4, atol=1e-4, max_steps=60))
+    solution = run(fields)
+    np.testing.assert_array_equal(solution.converged, [True, False])
+    assert np.all(np.isfinite(solution.y["x"][0])) and np.all(np.isnan(solution.y["x"][1]))
+    assert solution.nfe[1] == 2 + 6 * 60 > solution.nfe[0]
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0], ids=["at once", "on the way"])
+def test_a_nan_field_stops_early(start):
+    field = lambda t, y: jnp.where(t >= start, jnp.nan, 1.0)[:, None] * y  # noqa: E731
+    run = jax.jit(lambda y: ode.solve(field, y, 0.0, 2.0, rtol=1e-4, atol=1e-4, max_steps=10_000))
+    solution = run(jnp.ones((2, 3)))
+    assert not np.any(solution.converged) and np.all(np.isnan(solution.y))
+    # The step shrinks fivefold a time, down to the spacing of float32: ten or so attempts.
+    assert np.max(solution.nfe) < 2 + 6 * 40
+
+
+def test_segments_equal_one_solve_exactly():
+    y0 = oscillators(5.0, 4)
+    options = {"rtol": 1e-4, "atol": 1e-4}
+    whole = jax.jit(lambda y: ode.solve(van_der_pol, y, 0.0, 5.0, max_steps=500, **options))(y0)
+    advance = jax.jit(lambda s, most: ode.advance(van_der_pol, s, 5.0, max_steps=most, **options))
+    state = jax.jit(lambda y: ode.start(van_der_pol, y, 0.0, 5.0, **options))(y0)
+    for most in range(7, 507, 7):
+        state = advance(state, most)
+        if not np.any(ode.active(state, 5.0, 500)):
+            break
+    pieces = ode.finish(state, 5.0)
+    assert np.max(state.attempts) > 7  # more than one segment
+    np.testing.assert_array_equal(pieces.nfe, whole.nfe)
+    np.testing.assert_array_equal(pieces.y["x"], whole.y["x"])
+    assert np.all(pieces.converged)
+
+
+def test_the_field_is_traced_at_most_twice():
+    traces = []
+
+    def counted(t, y):
+        traces.append(1)
+        return forced(t, y)
+
+    run = jax.jit(lambda y: ode.solve(counted, y, 0.0, 1.0, rtol=1e-3, atol=1e-3, max_steps=100))
+    run(jnp.ones((2, 2)))
+    run(2 * jnp.ones((2, 2)))
+    assert len(traces) <= 2  # the first step and the loop
+
+
+def test_a_solve_over_no_time_is_where_it_began():
+    y0 = jnp.asarray([[1.0, 2.0]])
+    solution = ode.solve(decay, y0, 0.5, 0.5, rtol=1e-3, atol=1e-3, max_steps=10)
+    np.testing.assert_array_equal(solution.y, y0)
+    assert solution.converged[0] and solution.nfe[0] == 2

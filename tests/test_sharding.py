@@ -1,0 +1,100 @@
+"""Four simulated devices compute what one does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import commands  # noqa: F401  # puts main.py and configs on the path
+from configs.subvp import digits
+from scoresde_jax import build, sharding, training
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Three plain-SGD steps from one start, by number of devices: [(state, metrics), ...]."""
+    config = build.resolve(digits.get_config("tiny"))
+    experiment = build.experiment(config)
+    images = build.dataset(config, "train").images
+    key = jax.random.key(0)
+    params = jax.jit(experiment.init_params)(key)
+    leaves, tree = jax.tree.flatten(params)
+    # The last convolution starts at zero, which would hide everything before it.
+    noise = np.random.default_rng(0)
+    leaves = [x + 0.05 * noise.standard_normal(x.shape, np.float32) for x in leaves]
+    params = jax.tree.unflatten(tree, leaves)
+    # trace(0) leaves a gradient as it is and keeps it in its state, for the test to see.
+    tx = optax.chain(optax.trace(decay=0.0), optax.sgd(0.05))
+
+    def step(state, key, batch):
+        return training.train_step(
+            state, key, batch, loss_fn=experiment.train_loss, tx=tx, ema_decay=0.9
+        )
+
+    found = {}
+    for count in (1, 4):
+        mesh = sharding.device_mesh(jax.devices()[:count])
+        everywhere, split = sharding.replicated(mesh), sharding.batch_sharded(mesh)
+        jitted = jax.jit(step, out_shardings=everywhere)
+        state = jax.device_put(training.create(params, tx), everywhere)
+        run_key = jax.device_put(key, everywhere)
+        found[count] = []
+        for k in range(STEPS):
+            batch = jax.device_put(images[16 * k : 16 * (k + 1)], split)
+            assert len(batch.sharding.device_set) == count
+            state, metrics = jitted(state, run_key, batch)
+            found[count].append(jax.device_get((state, metrics)))
+    return found
+
+
+def assert_close(one, four):
+    """To 1e-5 of the largest entry: sums over the batch are added in another order."""
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.max(np.abs(a)))
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def test_loss_and_gradients_of_four_devices_equal_those_of_one(runs):
+    (one, metrics_of_one), (four, metrics_of_four) = runs[1][0], runs[4][0]
+    assert_close(metrics_of_one, metrics_of_four)
+    gradient = flat(one.opt_state[0].trace)
+    assert np.max(np.abs(gradient)) > 1e-3  # there is something to compare
+    assert_close(gradient, flat(four.opt_state[0].trace))
+
+
+def test_parameters_after_three_steps_equal(runs):
+    one, four = runs[1][-1][0], runs[4][-1][0]
+    assert one.step == four.step == STEPS
+    moved = flat(one.params) - flat(runs[1][0][0].params)
+    assert np.max(np.abs(moved)) > 1e-3
+    assert_close(flat(one.params), flat(four.params))
+    assert_close(flat(one.ema_params), flat(four.ema_params))
+
+
+def test_shardings_place_what_they_say():
+    mesh = sharding.device_mesh()
+    x = jnp.zeros((2, 8, 3))
+    assert len(jax.devices()) == mesh.size == 4
+    assert sharding.replicated(mesh).shard_shape(x.shape) == (2, 8, 3)
+    assert sharding.batch_sharded(mesh, axis=1).shard_shape(x.shape) == (2, 2, 3)
+    assert [sharding.round_up(n, mesh) for n in (1, 4, 5)] == [4, 4, 8]
+
+
+@pytest.mark.parametrize("batch_size", [6, 0, -4, 3])
+def test_batch_that_devices_do_not_divide(batch_size):
+    mesh = sharding.device_mesh()
+    with pytest.raises(ValueError) as error:
+        sharding.check_divisible("config.training.batch_size", batch_size, mesh)
+    message = str(error.value)
+    assert f"config.training.batch_size is {batch_size}" in message
+    assert "4 devices" in message and "multiple of 4" in message
+
+
+def test_batch_that_devices_divide():
+    sharding.check_divisible("config.training.batch_size", 8, sharding.device_mesh())
