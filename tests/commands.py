@@ -21,7 +21,37 @@ if str(ROOT) not in sys.path:
 
 # Compiles three times faster; programs stay the same from process to process, which is what counts.
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+COMPILER = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}  # the same for one jit
 DEVICES = "--xla_force_host_platform_device_count"
+
+# The `tiny` variants made tinier: one block a level, no attention.
+SMALL = {
+    "training.batch_size": 8,
+    "model.channel_multipliers": (1,),
+    "model.attention_resolutions": (),
+    "sampling.pc.steps": 2,
+}
+
+
+def options(**settings) -> list[str]:
+    """SMALL and more settings as options of main.py; a dot of a name is written as two lines."""
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    return [f"--config.{name}={value}".replace(" ", "") for name, value in (SMALL | named).items()]
+
+
+def tiny_config(sde: str, **settings):
+    """The resolved config of `configs/<sde>/digits.py:tiny` with SMALL and more settings."""
+    import importlib
+
+    from scoresde_jax import build
+
+    config = importlib.import_module(f"configs.{sde}.digits").get_config("tiny")
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    config.update_from_flattened_dict(SMALL | named)
+    return build.resolve(config)
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -6,8 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import commands  # noqa: F401  # puts main.py and configs on the path
-from configs.subvp import digits
+import commands
 from scoresde_jax import build, sharding, training
 
 STEPS = 3
@@ -16,11 +15,11 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def runs():
     """Three plain-SGD steps from one start, by number of devices: [(state, metrics), ...]."""
-    config = build.resolve(digits.get_config("tiny"))
+    config = commands.tiny_config("subvp")
     experiment = build.experiment(config)
     images = build.dataset(config, "train").images
     key = jax.random.key(0)
-    params = jax.jit(experiment.init_params)(key)
+    params = jax.jit(experiment.init_params, compiler_options=commands.COMPILER)(key)
     leaves, tree = jax.tree.flatten(params)
     # The last convolution starts at zero, which would hide everything before it.
     noise = np.random.default_rng(0)
@@ -38,7 +37,7 @@ def runs():
     for count in (1, 4):
         mesh = sharding.device_mesh(jax.devices()[:count])
         everywhere, split = sharding.replicated(mesh), sharding.batch_sharded(mesh)
-        jitted = jax.jit(step, out_shardings=everywhere)
+        jitted = jax.jit(step, out_shardings=everywhere, compiler_options=commands.COMPILER)
         state = jax.device_put(training.create(params, tx), everywhere)
         run_key = jax.device_put(key, everywhere)
         found[count] = []

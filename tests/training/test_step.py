@@ -25,7 +25,9 @@ OPTIONS = {"loss_fn": noisy_loss, "tx": TX, "ema_decay": DECAY}
 
 
 def start(tx=TX):
-    return training.create({"w": jnp.array([1.0, -2.0]), "b": jnp.array(0.5)}, tx)
+    # Typed as parameters of a network are: Python numbers would be weakly typed, and retraced.
+    params = {"w": np.array([1.0, -2.0], np.float32), "b": np.array(0.5, np.float32)}
+    return training.create(jax.tree.map(jnp.asarray, params), tx)
 
 
 def assert_trees_close(a, b, **tolerance):
