@@ -23,7 +23,7 @@ def main() -> int:
     for mode in ("train", "eval", "sample"):
         print(f"--- {mode}", file=sys.stderr, flush=True)
         start = time.monotonic()
-        code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=100)
+        code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=64)
         seconds[mode] = time.monotonic() - start
         if code:
             return code

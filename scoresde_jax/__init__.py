@@ -1,14 +1,14 @@
 """Score-based generative modelling through SDEs: the table of contents.
 
-    sde          VE, VP, sub-VP: forward SDEs, reverse SDE, probability-flow ODE
-    score        how a network's output is a score
-    losses       denoising score matching, continuous and on chains
-    sampling     predictors, correctors, the PC loop, the ODE sampler and encoder
-    likelihood   exact log-densities, bits/dim
-    ode          adaptive solves on the device, per example
-    models       NCSN++, DDPM++, DDPM
-    data         digits, emoji, prepared TFDS sets
-    training, evaluation, build: what the command line is made of; imported by name
+sde          VE, VP, sub-VP: forward SDEs, reverse SDE, probability-flow ODE
+score        how a network's output is a score
+losses       denoising score matching, continuous and on chains
+sampling     predictors, correctors, the PC loop, the ODE sampler and encoder
+likelihood   exact log-densities, bits/dim
+ode          adaptive solves on the device, per example
+models       NCSN++, DDPM++, DDPM
+data         digits, emoji, prepared TFDS sets
+training, evaluation, build: what the command line is made of; imported by name
 """
 
 from scoresde_jax.likelihood import bits_per_dim, log_likelihood

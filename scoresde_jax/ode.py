@@ -188,7 +188,8 @@ def _attempt(
     factor = _SAFETY * jnp.maximum(ratio, 1e-10) ** (-1 / _ORDER)
     most = jnp.where(state.rejected | ~accepted, 1.0, _GROW)
     h_new = h * jnp.clip(factor, _SHRINK, most)
-    spacing = 4 * jnp.finfo(jnp.float32).eps * jnp.maximum(jnp.abs(state.t), jnp.abs(t_new))
+    float32 = jnp.finfo(jnp.float32)  # tiny: at t = 0 the spacing shrinks with the step
+    spacing = 4 * float32.eps * jnp.maximum(jnp.abs(state.t), jnp.abs(t_new)) + float32.tiny
 
     def keep(new, old):
         return jax.tree.map(lambda n, o: jnp.where(bcast(accepted, n), n, o), new, old)

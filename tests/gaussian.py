@@ -27,9 +27,13 @@ every_sde = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 default_sde = pytest.mark.parametrize("sde", DEFAULTS.values(), ids=DEFAULTS)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Gaussian:
-    """The law of x_0; `std` is along the columns of the orthogonal matrix `basis`."""
+    """The law of x_0; `std` is along the columns of the orthogonal matrix `basis`.
+
+    A pytree, as the SDEs are: one compilation serves all data of one shape.
+    """
 
     mean: np.ndarray  # (H, W, C)
     std: np.ndarray  # (dims,)

@@ -78,7 +78,7 @@ def test_discretize_tends_to_the_sde(sde):
 
     def error(n):
         t = chain_time(jnp.arange(1, 11) * (n - 1) // 10, n)
-        f, G = jax.jit(sde.discretize, static_argnums=2)(x, t, n)
+        f, G = sde.discretize(x, t, n)
         assert np.all(G > 0)
         drift, g = sde.drift(x, t), sde.diffusion(t)
         drift_error = np.abs(n * f - drift) / (1 + np.abs(drift))
@@ -255,8 +255,7 @@ def test_vp_ancestral_is_the_ddpm_posterior():
     i = np.arange(1, n)
     score = -(x - np.sqrt(alpha_bar) * x0) / (1 - alpha_bar)
     t = chain_time(jnp.asarray(i), n)
-    step = jax.jit(sde.ancestral, static_argnums=3)
-    mean, std = step(np.float32(x[i, None]), np.float32(score[i, None]), t, n)
+    mean, std = sde.ancestral(jnp.asarray(x[i, None]), jnp.asarray(score[i, None]), t, n)
     before = alpha_bar[i - 1]
     # Ho et al. 2020, eq. 7; float32 against float64.
     x0_weight = np.sqrt(before) * beta[i] / (1 - alpha_bar[i])
@@ -273,8 +272,7 @@ def test_ve_ancestral_is_the_smld_posterior():
     i = np.arange(1, n)
     score = -(x - x0) / sigma**2
     t = chain_time(jnp.asarray(i), n)
-    step = jax.jit(sde.ancestral, static_argnums=3)
-    mean, std = step(np.float32(x[i, None]), np.float32(score[i, None]), t, n)
+    mean, std = sde.ancestral(jnp.asarray(x[i, None]), jnp.asarray(score[i, None]), t, n)
     kept = (sigma[i - 1] / sigma[i]) ** 2
     # x_i = x_{i-1} + noise of variance sigma_i^2 - sigma_{i-1}^2, by Bayes; float32, where a
     # power of 5000 multiplies the rounding of its exponent.

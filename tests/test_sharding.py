@@ -1,12 +1,12 @@
 """Four simulated devices compute what one does."""
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-import commands
 from scoresde_jax import build, sharding, training
 
 STEPS = 3

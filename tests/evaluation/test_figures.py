@@ -18,7 +18,14 @@ def flat_images(count, channels, height=3, width=2):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("count", "columns", "rows", "across"),
-    [(1, None, 1, 1), (5, None, 2, 3), (7, None, 3, 3), (9, None, 3, 3), (5, 2, 3, 2), (3, 8, 1, 3)],
+    [
+        (1, None, 1, 1),
+        (5, None, 2, 3),
+        (7, None, 3, 3),
+        (9, None, 3, 3),
+        (5, 2, 3, 2),
+        (3, 8, 1, 3),
+    ],
 )
 def test_grid_holds_every_image_in_order(count, channels, columns, rows, across):
     images = flat_images(count, channels)

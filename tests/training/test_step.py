@@ -37,9 +37,7 @@ def assert_trees_close(a, b, **tolerance):
 def test_step_is_the_optimisers_and_counts():
     key, batch = jax.random.key(0), BATCHES[0]
     tx = optax.sgd(0.1)
-    state, metrics = training.train_step(
-        start(tx), key, batch, **{**OPTIONS, "tx": tx}
-    )
+    state, metrics = training.train_step(start(tx), key, batch, **{**OPTIONS, "tx": tx})
 
     def mean_loss(params):
         return jnp.mean(noisy_loss(params, jax.random.fold_in(key, 0), batch))

@@ -1,0 +1,129 @@
+"""The compiled programs of a run, on a network that compiles in no time."""
+
+import types
+
+import commands
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde_jax import build, programs, sharding, training
+
+
+class Small(nn.Module):
+    """A convolution that knows the time."""
+
+    @nn.compact
+    def __call__(self, x, label, train=False):
+        scale = nn.tanh(nn.Dense(8)(label[:, None] / 999))[:, None, None, :]
+        return nn.Conv(x.shape[-1], (3, 3))(scale * nn.tanh(nn.Conv(8, (3, 3))(x)))
+
+
+@pytest.fixture(scope="module")
+def config():
+    return commands.tiny_config(
+        "subvp", likelihood__rtol=1e-5, likelihood__atol=1e-5, likelihood__probes=2
+    )
+
+
+@pytest.fixture(scope="module")
+def experiment(config):
+    return build.experiment(config)._replace(network=Small())
+
+
+@pytest.fixture(scope="module")
+def params(experiment):
+    return experiment.init_params(jax.random.key(0))
+
+
+def mesh(count):
+    return sharding.device_mesh(jax.devices()[:count])
+
+
+# ------------------------------------------------------------------------------------- scoring
+
+
+@pytest.fixture(scope="module")
+def scored(experiment, params, config):
+    """(batch size, devices) -> columns over the first ten test images."""
+    test_set = build.dataset(config, "test")
+    test_set = test_set._replace(images=test_set.images[:10], labels=test_set.labels[:10])
+    found = {}
+    for batch_size, devices in ((10, 1), (3, 1), (8, 4)):
+        config = config.copy_and_resolve_references()
+        config.likelihood.batch_size = batch_size
+        where = mesh(devices)
+        state = jax.device_put(params, sharding.replicated(where))
+        found[batch_size, devices] = programs.score(experiment, state, config, where, test_set)
+    return found
+
+
+@pytest.mark.parametrize("how", [(3, 1), (8, 4)])
+def test_scores_depend_on_neither_batch_nor_devices(scored, how):
+    whole, other = scored[10, 1], scored[how]
+    dims = 64
+    for name in ("logp", "logp_standard_error"):
+        # 1e-4 nats/dim: sums over other batches round otherwise, and the solver amplifies it.
+        np.testing.assert_allclose(whole[name] / dims, other[name] / dims, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(whole["nfe"], other["nfe"])
+    np.testing.assert_allclose(whole["loss"], other["loss"], rtol=1e-4)
+
+
+def test_every_image_is_scored_once_and_in_order(scored):
+    for columns in scored.values():
+        np.testing.assert_array_equal(columns["index"], np.arange(10))
+        assert {len(column) for column in columns.values()} == {10}
+        assert columns["converged"].all() and len(np.unique(columns["logp"])) == 10
+        assert (columns["logp_standard_error"] > 0).all()
+
+
+def test_bits_count_seventeen_levels(scored):
+    columns = scored[10, 1]
+    # x = (2 / 17) y + constant: -log2 p(y) / 64 with p(y) = p(x) (2 / 17)^64
+    wanted = -(columns["logp"] / 64 + np.log(2 / 17)) / np.log(2)
+    np.testing.assert_allclose(columns["bpd"], wanted, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- sampling
+
+
+def test_samples_are_pixels_of_the_seventeen_levels(experiment, params):
+    draw = programs.sampling_program(experiment, 8, mesh(4))
+    pixels, nfe, converged = jax.device_get(draw(params, jax.random.key(0)))
+    assert pixels.shape == (8, 8, 8, 1) and pixels.dtype == np.uint8
+    assert np.isin(pixels, np.round(np.arange(17) * 255 / 16)).all()
+    assert nfe.tolist() == [2] * 8 and converged.all()
+    again = jax.device_get(draw(params, jax.random.key(0)))[0]
+    other = jax.device_get(draw(params, jax.random.key(1)))[0]
+    np.testing.assert_array_equal(pixels, again)
+    assert (pixels != other).any()
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_training_compiles_once_and_copies_nothing_by_itself(size):
+    traces = []
+
+    def train_loss(params, key, images):
+        traces.append(key)
+        return jnp.mean((images / 16.0 - params["w"]) ** 2, axis=(1, 2, 3))
+
+    config = commands.tiny_config("subvp")
+    optimizer = build.experiment(config).optimizer
+    toy = types.SimpleNamespace(train_loss=train_loss, optimizer=optimizer)
+    where = sharding.device_mesh()
+    state = training.create({"w": jnp.zeros((8, 8, 1))}, optimizer)
+    state = jax.device_put(state, sharding.replicated(where))
+    advance = programs.training_program(toy, config, where)
+    chunk = np.zeros((size, 8, 8, 8, 1), np.uint8)
+    state, metrics = advance(state, chunk, 1)
+    traced = len(traces)
+    for count in [*range(1, size + 1), 1]:
+        state, metrics = advance(state, chunk + count, count)
+    assert len(traces) == traced
+    assert int(state.step) == 1 + sum([*range(1, size + 1), 1])
+    assert metrics["loss"].sharding.is_fully_replicated

@@ -1,0 +1,302 @@
+"""The verbs end to end, as commands: files, resuming after a kill, agreement of batch sizes.
+
+One reference run is trained, never stopped; it is evaluated, sampled and compared with runs that
+were killed.
+"""
+
+import functools
+import json
+import math
+import shutil
+import signal
+
+import commands
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import run_lib
+from scoresde_jax import build, files, sharding, training
+
+STEPS = 20
+INTERVALS = {
+    "training__steps": STEPS,
+    "training__checkpoint_every": 5,
+    "training__eval_every": 7,
+    "training__snapshot_every": STEPS,
+}
+# The second cuts steps into chunks of 1 and 2 out of 3, for 3 divides no interval.
+CHUNKS = {
+    1: INTERVALS | {"training__n_jitted_steps": 1, "training__log_every": 1},
+    3: INTERVALS | {"training__n_jitted_steps": 3, "training__log_every": 2},
+}
+
+
+def arguments(workdir, mode="train", sde="subvp", **settings):
+    config = f"configs/{sde}/digits.py:tiny"
+    options = commands.options(**settings)
+    return "--config", config, "--mode", mode, "--workdir", str(workdir), *options
+
+
+def succeed(*args):
+    """Runs a command that ends well; returns what came on stderr."""
+    code, message = commands.run(*args)
+    assert code == 0, message
+    return message
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """chunk length -> workdir of a run that was never stopped."""
+
+    @functools.cache
+    def make(size):
+        workdir = tmp_path_factory.mktemp("reference") / "run"
+        succeed(*arguments(workdir, **CHUNKS[size]))
+        return workdir
+
+    return make
+
+
+@pytest.fixture
+def copy(reference, tmp_path):
+    """A copy of the reference run, to write into."""
+    return shutil.copytree(reference(1), tmp_path / "copy")
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def final_state(workdir, size):
+    config = commands.tiny_config("subvp", **CHUNKS[size])
+    experiment = build.experiment(config)
+
+    def fresh(key):
+        return training.create(experiment.init_params(key), experiment.optimizer)
+
+    checkpoints = training.Checkpoints(workdir / "checkpoints")
+    mesh = sharding.device_mesh(jax.devices()[:1])
+    assert checkpoints.latest_step() == STEPS
+    shapes = jax.eval_shape(fresh, jax.random.key(0))
+    state = checkpoints.restore(STEPS, shapes, sharding.replicated(mesh))
+    position = checkpoints.meta(STEPS)["data"]
+    checkpoints.close()
+    return jax.device_get(state), position
+
+
+def curve(workdir):
+    """metrics.jsonl without what depends on the clock."""
+    rows = training.read_records(workdir)
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+
+
+# ------------------------------------------------------------------------------------- files
+
+
+def test_training_writes_what_it_promises(reference):
+    workdir = reference(1)
+    assert names(workdir) == [
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+        "samples",
+        "tensorboard",
+        "training.png",
+    ]
+    assert names(workdir / "samples") == [f"snapshot_{STEPS}.png"]
+    assert names(workdir / "checkpoints") == ["10", "15", "20"]  # keep_checkpoints is 3
+    assert len(names(workdir / "tensorboard")) == 1
+    for picture in (workdir / "training.png", workdir / "samples" / f"snapshot_{STEPS}.png"):
+        with Image.open(picture) as image:
+            image.verify()
+
+
+def test_the_stored_config_is_the_resolved_one(reference):
+    stored = files.read_json(reference(1) / "config.json")
+    config = commands.tiny_config("subvp", **CHUNKS[1])
+    assert stored == files.plain(config.to_dict())
+    assert stored["training"]["n_jitted_steps"] == 1
+
+
+def test_metrics_have_every_step_and_every_name(reference):
+    rows = training.read_records(reference(1))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    always = {"step", "loss", "grad_norm", "learning_rate", "images_per_second"}
+    evaluated = {row["step"] for row in rows if "eval_loss" in row}
+    assert all(set(row) - {"eval_loss"} == always for row in rows)
+    assert evaluated == {7, 14, STEPS}
+    assert rows[0]["learning_rate"] == 0  # the first update of a warm-up
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+
+
+def test_a_finished_run_started_again_changes_nothing(copy):
+    before = curve(copy)
+    message = succeed(*arguments(copy, **CHUNKS[1]))
+    assert f"going on from step {STEPS}" in message
+    assert curve(copy) == before
+    assert names(copy / "checkpoints") == ["10", "15", "20"]
+
+
+def test_evaluation_writes_what_it_promises(copy):
+    succeed(*arguments(copy, "eval", **CHUNKS[1]))
+    assert names(copy / "eval") == ["bpd.npz", "bpd.png", "results.json"]
+    results = files.read_json(copy / "eval" / "results.json")
+    with np.load(copy / "eval" / "bpd.npz") as stored:
+        columns = dict(stored)
+    keys = ["bits_per_dim", "checkpoint_step", "config", "evaluation_loss", "not_converged"]
+    assert sorted(results) == keys
+    assert results["checkpoint_step"] == STEPS and results["not_converged"] == []
+    bpd = results["bits_per_dim"]
+    assert sorted(bpd) == ["images", "mean", "nfe", "standard_error"]
+    assert bpd["images"] == results["evaluation_loss"]["images"] == 297
+    assert sorted(results["evaluation_loss"]) == ["images", "mean", "standard_error"]
+    np.testing.assert_allclose(bpd["mean"], columns["bpd"].mean(dtype=np.float64), rtol=1e-6)
+    error = columns["bpd"].std(ddof=1, dtype=np.float64) / 297**0.5
+    np.testing.assert_allclose(bpd["standard_error"], error, rtol=1e-6)
+    np.testing.assert_allclose(bpd["nfe"]["mean"], columns["nfe"].mean())
+    assert bpd["nfe"]["max"] == columns["nfe"].max()
+    assert results["config"] == files.read_json(copy / "config.json")
+    assert all(len(column) == 297 for column in columns.values())
+    np.testing.assert_array_equal(columns["index"], np.arange(297))
+
+
+def test_images_whose_ode_does_not_converge_are_listed(copy):
+    code, message = commands.run(*arguments(copy, "eval", **CHUNKS[1], likelihood__max_steps=2))
+    assert code == 1, message
+    results = files.read_json(copy / "eval" / "results.json")
+    with np.load(copy / "eval" / "bpd.npz") as stored:
+        lost = np.flatnonzero(~stored["converged"])
+        assert np.isnan(stored["bpd"][lost]).all()
+    assert lost.size and results["not_converged"] == lost.tolist()
+    assert results["bits_per_dim"]["mean"] is results["bits_per_dim"]["standard_error"] is None
+    assert str(lost[0]) in message and "max_steps" in message
+
+
+@pytest.mark.parametrize("method", ["pc", "ode"])
+def test_sampling_writes_what_it_promises(copy, method):
+    settings = CHUNKS[1] | {"sampling__method": method}
+    succeed(*arguments(copy, "sample", **settings), "--num_samples", "6")  # batches of 4
+    stem = f"{method}_{STEPS}"
+    assert {f"{stem}.npz", f"{stem}.png"} < set(names(copy / "samples"))
+    with np.load(copy / "samples" / f"{stem}.npz") as stored:
+        images, nfe, converged = (stored[k] for k in ("samples", "nfe", "converged"))
+    assert images.shape == (6, 8, 8, 1) and images.dtype == np.uint8
+    levels = np.round(np.arange(17) * 255 / 16).astype(np.uint8)
+    assert np.isin(images, levels).all() and len(np.unique(images)) > 1
+    assert len(np.unique(images, axis=0)) == 6  # the second batch has a key of its own
+    assert nfe.shape == converged.shape == (6,) and converged.all()
+    if method == "pc":
+        assert (nfe == 2).all()  # the sub-VP default has no corrector
+    with Image.open(copy / "samples" / f"{stem}.png") as image:
+        image.verify()
+
+
+@pytest.mark.parametrize("sde", ["vp", "ve"])
+def test_the_other_sdes_train_score_and_sample(tmp_path, sde):
+    settings = {"training__steps": 2, "training__log_every": 1}
+    succeed(*arguments(tmp_path, sde=sde, **settings))  # draws a snapshot with the PC sampler
+    assert names(tmp_path / "samples") == ["snapshot_2.png"]
+    succeed(*arguments(tmp_path, "eval", sde, **settings))
+    results = files.read_json(tmp_path / "eval" / "results.json")
+    # An untrained model is a little worse or better than uniform levels, log2 17 = 4.09.
+    assert 2 < results["bits_per_dim"]["mean"] < 12
+    succeed(*arguments(tmp_path, "sample", sde, **settings, sampling__method="ode"))
+    with np.load(tmp_path / "samples" / "ode_2.npz") as stored:
+        assert stored["samples"].shape == (64, 8, 8, 1) and stored["converged"].all()
+
+
+# ------------------------------------------------------------------------------------- resuming
+
+
+def last_step(workdir):
+    """Step of the last whole line of metrics.jsonl, 0 without one."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
+def stop(number, args, when):
+    """Starts a command and sends a signal when a condition holds; returns what it ended with."""
+    command = commands.start(*args)
+    command.until(when)
+    command.kill(number)
+    return command.wait()
+
+
+def saves_begun(workdir):
+    return set((workdir / "checkpoints").glob("*orbax-checkpoint-tmp*"))
+
+
+def assert_same_run(workdir, reference, size):
+    state, position = final_state(workdir, size)
+    wanted, wanted_position = final_state(reference, size)
+    assert position == wanted_position
+    assert jax.tree.structure(state) == jax.tree.structure(wanted)
+    for name in ("step", "params", "ema_params", "opt_state"):
+        leaves = jax.tree.leaves(getattr(state, name)), jax.tree.leaves(getattr(wanted, name))
+        for leaf, wanted_leaf in zip(*leaves, strict=True):
+            np.testing.assert_array_equal(leaf, wanted_leaf, err_msg=name)
+    assert curve(workdir) == curve(reference)
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_a_run_killed_again_and_again_equals_one_never_stopped(reference, tmp_path, size):
+    args = arguments(tmp_path, **CHUNKS[size])
+    # Before there is any checkpoint.
+    code, message = stop(signal.SIGKILL, args, lambda: last_step(tmp_path) >= 2)
+    assert code == -signal.SIGKILL, message
+    # While a checkpoint is being written.
+    before = saves_begun(tmp_path)
+    code, message = stop(signal.SIGKILL, args, lambda: saves_begun(tmp_path) - before)
+    assert code == -signal.SIGKILL, message
+    # After the first step of a resumed run. The next evaluation takes seconds to compile, so the
+    # run cannot be over.
+    lines = last_step(tmp_path)
+    code, message = stop(signal.SIGKILL, args, lambda: last_step(tmp_path) not in (0, lines))
+    assert code == -signal.SIGKILL, message
+    message = succeed(*args)
+    assert_same_run(tmp_path, reference(size), size)
+
+
+def test_sigterm_saves_a_checkpoint_and_the_run_goes_on_from_there(reference, tmp_path):
+    args = arguments(tmp_path, **CHUNKS[1])
+    code, message = stop(signal.SIGTERM, args, lambda: last_step(tmp_path) >= 1)
+    assert code == 128 + signal.SIGTERM, message
+    saved = last_step(tmp_path)
+    assert 1 <= saved < STEPS
+    assert f"stopped at step {saved}" in message and str(saved) in names(tmp_path / "checkpoints")
+    assert f"going on from step {saved}" in succeed(*args)
+    assert_same_run(tmp_path, reference(1), 1)
+
+
+# ------------------------------------------------------------------------------------- pieces
+
+
+def test_chunks_end_at_absolute_multiples():
+    """Wherever a run is resumed, it cuts its steps as one that was never stopped."""
+    section = commands.tiny_config("subvp", **CHUNKS[3]).training
+
+    def ends(step):
+        found = []
+        while step < STEPS:
+            step = run_lib._chunk_end(step, section)
+            found.append(step)
+        return found
+
+    whole = ends(0)
+    assert whole[:7] == [2, 3, 4, 5, 6, 7, 8] and whole[-1] == STEPS
+    for start in [0, *whole]:
+        assert ends(start) == [end for end in whole if end > start]
+
+
+@pytest.mark.parametrize(
+    ("file", "workdir"),
+    [
+        ("configs/vp/digits.py", "runs/vp-digits-default"),
+        ("configs/subvp/emoji.py:tiny", "runs/subvp-emoji-tiny"),
+    ],
+)
+def test_default_workdir(file, workdir):
+    assert run_lib.default_workdir(file).as_posix() == workdir
