@@ -1,4 +1,9 @@
-"""Trains, scores and samples score-based models; `python main.py --help` says how."""
+"""Trains, scores and samples score-based models.
+
+python main.py --config configs/subvp/digits.py --mode train
+python main.py --config configs/subvp/digits.py --mode eval
+python main.py --config configs/subvp/digits.py --mode sample --num_samples 100
+"""
 
 import difflib
 import glob
@@ -20,11 +25,7 @@ flags.DEFINE_enum("mode", "train", ["train", "eval", "sample"], "What to do.")
 flags.DEFINE_string("workdir", None, "Where everything is written; runs/<config> by default.")
 flags.DEFINE_integer("num_samples", 64, "Images to draw in --mode sample.", lower_bound=1)
 
-EXAMPLES = """
-    python main.py --config configs/subvp/digits.py --mode train
-    python main.py --config configs/subvp/digits.py --mode eval
-    python main.py --config configs/subvp/digits.py --mode sample --num_samples 100
-"""
+NO_CONFIG = f"--config is missing, for example\n{(__doc__ or '').partition(chr(10))[2]}"
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return fail(f"unexpected argument {argv[1]!r}; options look like --config FILE")
     if FLAGS.config is None:
-        return fail(f"--config is missing, for example{EXAMPLES}")
+        return fail(NO_CONFIG)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
     from scoresde_jax import reports
@@ -95,8 +96,11 @@ def expected_type(argv: list[str], message: str) -> str:
 
 
 def check_config_file(argv: list[str]) -> None:
-    """Raises ValueError if --config names no file."""
-    for name, value in arguments(argv):
+    """Raises ValueError if --config names no file, or has options and is not there itself."""
+    options = arguments(argv)
+    if options and "config" not in dict(options):
+        raise ValueError(NO_CONFIG)
+    for name, value in options:
         file = value.partition(":")[0]
         if name == "config" and not os.path.isfile(file):
             known = sorted(glob.glob("configs/*/*.py"))

@@ -8,6 +8,7 @@ To add an SDE, predictor, corrector, loss or network: write it, and add a row to
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -137,6 +138,7 @@ def experiment(config: Config) -> Experiment:
       ValueError: a name or key is unknown, or two choices do not go together; says which, what
         is known and where it was set.
     """
+    the_sde = select(SDES, config.sde, "config.sde")()
     name = config.sde.name
     for where, choice in (
         ("config.parameterization.name", config.parameterization.name),
@@ -151,7 +153,7 @@ def experiment(config: Config) -> Experiment:
     for key in ("steps", "batch_size", "n_jitted_steps", *_INTERVALS):
         if config.training[key] < 1:
             raise ValueError(f"config.training.{key} is {config.training[key]}; it must be >= 1.")
-    the_sde = select(SDES, config.sde, "config.sde")()
+    _check_finite(config.to_dict(), "config")
     section = config.data
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
@@ -227,6 +229,15 @@ def check_key(key: str, known: list[str], where: str) -> None:
         raise ValueError(
             f"{where} has no key {key!r}; known: {_listed(known)}.{_nearest(key, known)}"
         )
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """Raises ValueError for an infinity or NaN: config.json and checkpoints are JSON."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_finite(inner, f"{where}.{key}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} is {value}; it must be finite, so use a large number like 1e9.")
 
 
 def _nearest(name: str, known) -> str:

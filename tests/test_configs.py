@@ -1,8 +1,6 @@
 """Every variant of every config file builds, and says its shapes without computing anything."""
 
 import importlib
-import importlib.util
-import pathlib
 
 import commands
 import jax

@@ -3,22 +3,13 @@
 import types
 
 import commands
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_network import SmallNetwork
 
 from scoresde_jax import build, programs, sharding, training
-
-
-class Small(nn.Module):
-    """A convolution that knows the time."""
-
-    @nn.compact
-    def __call__(self, x, label, train=False):
-        scale = nn.tanh(nn.Dense(8)(label[:, None] / 999))[:, None, None, :]
-        return nn.Conv(x.shape[-1], (3, 3))(scale * nn.tanh(nn.Conv(8, (3, 3))(x)))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +21,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def experiment(config):
-    return build.experiment(config)._replace(network=Small())
+    return build.experiment(config)._replace(network=SmallNetwork())
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +42,7 @@ def scored(experiment, params, config):
     test_set = build.dataset(config, "test")
     test_set = test_set._replace(images=test_set.images[:10], labels=test_set.labels[:10])
     found = {}
-    for batch_size, devices in ((10, 1), (3, 1), (8, 4)):
+    for batch_size, devices in ((10, 1), (4, 4)):
         config = config.copy_and_resolve_references()
         config.likelihood.batch_size = batch_size
         where = mesh(devices)
@@ -60,9 +51,8 @@ def scored(experiment, params, config):
     return found
 
 
-@pytest.mark.parametrize("how", [(3, 1), (8, 4)])
-def test_scores_depend_on_neither_batch_nor_devices(scored, how):
-    whole, other = scored[10, 1], scored[how]
+def test_scores_depend_on_neither_batch_nor_devices(scored):
+    whole, other = scored[10, 1], scored[4, 4]  # the second with a batch that is filled up
     dims = 64
     for name in ("logp", "logp_standard_error"):
         # 1e-4 nats/dim: sums over other batches round otherwise, and the solver amplifies it.
