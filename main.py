@@ -10,6 +10,7 @@ import glob
 import os
 import runpy
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -87,7 +88,7 @@ def expected_type(argv: list[str], message: str) -> str:
     for name, value in arguments(argv):
         if "." in name and f"--{name}=" in message:
             *path, key = name.split(".")[1:]
-            section = FLAGS["config"].value
+            section: Any = FLAGS["config"].value
             for part in path:
                 section = section[part]
             kind = section.get_type(key).__name__

@@ -52,7 +52,7 @@ class Reports:
             values = self.check_finite(step, metrics)
             now = time.monotonic()
             images = (step - self._clock_step) * section.batch_size
-            values["learning_rate"] = float(self._experiment.learning_rate(step - 1))
+            values["learning_rate"] = np.asarray(self._experiment.learning_rate(step - 1)).item()
             values["images_per_second"] = images / max(now - self._clock, 1e-9)
             self._clock, self._clock_step = now, step
         if step % section.eval_every == 0 or last:
@@ -66,7 +66,7 @@ class Reports:
 
     def check_finite(self, step: int, metrics: dict[str, Array]) -> dict[str, float]:
         """The metrics as numbers; RunError if one is not finite."""
-        values = {name: jax.device_get(value).item() for name, value in metrics.items()}
+        values = {name: np.asarray(jax.device_get(value)).item() for name, value in metrics.items()}
         if not all(map(math.isfinite, values.values())):
             raise RunError(
                 f"training diverged: {values} at step {step}. Checkpoints before it are whole; "

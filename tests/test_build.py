@@ -245,9 +245,10 @@ def test_dropout_is_on_in_training_and_off_in_evaluation():
     network = Network()
     experiment = build.experiment(config())._replace(network=network)
     images = np.zeros((2, 8, 8, 1), np.uint8)
-    experiment.train_loss(jnp.float32(0.5), jax.random.key(0), images)
+    params, keys = jnp.float32(0.5), jax.random.split(jax.random.key(0), 2)
+    jax.eval_shape(experiment.train_loss, params, keys[0], images)
     assert network.seen[-1][2] is True and set(network.seen[-1][3]) == {"dropout"}
-    experiment.eval_loss(jnp.float32(0.5), jax.random.split(jax.random.key(0), 2), images)
+    jax.eval_shape(experiment.eval_loss, params, keys, images)
     assert network.seen[-1][2] is False
 
 
@@ -255,8 +256,9 @@ def test_evaluation_loss_of_an_image_depends_on_its_own_key_only():
     experiment = build.experiment(config())._replace(network=Network())
     images = build.dataset(config(), "test").images[:4]
     keys = jax.random.split(jax.random.key(0), 4)
-    whole = experiment.eval_loss(jnp.float32(0.5), keys, images)
-    alone = experiment.eval_loss(jnp.float32(0.5), keys[2:3], images[2:3])
+    loss = jax.jit(experiment.eval_loss, compiler_options=commands.COMPILER)
+    whole = loss(jnp.float32(0.5), keys, images)
+    alone = loss(jnp.float32(0.5), keys[2:3], images[2:3])
     np.testing.assert_allclose(whole[2], alone[0], rtol=1e-5)
     assert len(np.unique(whole)) == 4
 

@@ -54,12 +54,12 @@ def test_variant_builds(path, variant):
     config = build.resolve(module(path).get_config(variant))
     experiment = build.experiment(config)
     assert config.sde.name == path.parent.name and config.data.name == path.stem
-    params = jax.eval_shape(experiment.init_params, jax.random.key(0))
     x = jax.ShapeDtypeStruct((2, *experiment.image_shape), jnp.float32)
-    score = jax.eval_shape(
-        lambda params, x: experiment.score_fn(params)(x, jnp.full((2,), 0.5)), params, x
-    )
-    assert score.shape == x.shape and score.dtype == x.dtype
+    label = jax.ShapeDtypeStruct((2,), jnp.float32)
+    key = jax.random.key(0)
+    output, variables = jax.eval_shape(experiment.network.init_with_output, key, x, label)
+    assert output.shape == x.shape and output.dtype == x.dtype
+    params = variables["params"]
     if variant == "tiny":
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) < 100_000
         assert config.training.steps <= 100
