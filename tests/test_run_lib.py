@@ -185,43 +185,58 @@ def test_sampling_writes_what_it_promises(copy, method):
 # ------------------------------------------------------------------------------------- in process
 
 
-@pytest.fixture
-def verb(monkeypatch, tmp_path):
-    """Runs a verb in this process, on its four devices, with a network that compiles soon."""
-    monkeypatch.setattr(build, "_network", lambda section: SmallNetwork())
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Runs a verb in this process, on its four devices, with a network that compiles soon.
 
-    def run(mode, sde, **settings):
-        config = commands.raw_config(sde, training__steps=2, **settings)
-        return run_lib.run(config, mode=mode, workdir=tmp_path, num_samples=6)
+    (sde, mode, settings) -> exit code and workdir; the run is trained when first asked for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_network", lambda section: SmallNetwork())
 
-    return run
+        def run(sde, mode, workdir, **settings):
+            config = commands.raw_config(sde, training__steps=2, **settings)
+            return run_lib.run(config, mode=mode, workdir=workdir, num_samples=6)
+
+        @functools.cache
+        def trained(sde):
+            workdir = tmp_path_factory.mktemp(sde)
+            assert run(sde, "train", workdir) == 0
+            return workdir
+
+        yield lambda sde, mode, **settings: (
+            run(sde, mode, trained(sde), **settings),
+            trained(sde),
+        )
 
 
 @pytest.mark.parametrize("sde", ["vp", "ve"])
-def test_the_other_sdes_train_score_and_sample(tmp_path, verb, sde):
-    assert verb("train", sde) == 0  # draws a snapshot with the PC sampler
-    assert names(tmp_path / "samples") == ["snapshot_2.png"]
-    assert verb("eval", sde) == 0
-    results = files.read_json(tmp_path / "eval" / "results.json")
+def test_the_other_sdes_train_score_and_sample(small, sde):
+    code, workdir = small(sde, "eval")
+    assert code == 0
+    assert names(workdir / "samples") == ["snapshot_2.png"]  # drawn with the PC sampler
+    results = files.read_json(workdir / "eval" / "results.json")
     # An untrained model is some bits worse than uniform levels, log2 17 = 4.09.
     assert 3 < results["bits_per_dim"]["mean"] < 12
-    assert verb("sample", sde, sampling__method="ode") == 0
-    with np.load(tmp_path / "samples" / "ode_2.npz") as stored:
+    code, workdir = small(sde, "sample", sampling__method="ode")
+    assert code == 0
+    with np.load(workdir / "samples" / "ode_2.npz") as stored:
         assert stored["samples"].shape == (6, 8, 8, 1) and stored["converged"].all()
 
 
-def test_what_does_not_converge_is_listed(tmp_path, verb, capsys):
-    assert verb("train", "subvp") == 0
-    assert verb("eval", "subvp", likelihood__max_steps=2) == 1
+def test_what_does_not_converge_is_listed(small, capsys):
+    code, workdir = small("vp", "eval", likelihood__max_steps=2)
+    assert code == 1
     message = capsys.readouterr().err
-    results = files.read_json(tmp_path / "eval" / "results.json")
-    with np.load(tmp_path / "eval" / "bpd.npz") as stored:
+    results = files.read_json(workdir / "eval" / "results.json")
+    with np.load(workdir / "eval" / "bpd.npz") as stored:
         lost = np.flatnonzero(~stored["converged"])
         assert np.isnan(stored["bpd"][lost]).all()
     assert lost.size and results["not_converged"] == lost.tolist()
     assert results["bits_per_dim"]["mean"] is results["bits_per_dim"]["standard_error"] is None
     assert str(lost.tolist()) in message and "config.likelihood.max_steps" in message
-    assert verb("sample", "subvp", sampling__method="ode", sampling__ode__max_steps=2) == 1
+    code, _ = small("vp", "sample", sampling__method="ode", sampling__ode__max_steps=2)
+    assert code == 1
     message = capsys.readouterr().err
     assert "[0, 1, 2, 3, 4, 5]" in message and "config.sampling.ode.max_steps" in message
 
@@ -260,8 +275,8 @@ def assert_same_run(workdir, reference, size):
     assert curve(workdir) == curve(reference)
 
 
-@pytest.mark.parametrize("size", CHUNKS)
-def test_a_run_killed_again_and_again_equals_one_never_stopped(reference, tmp_path, size):
+@pytest.mark.parametrize(("size", "last"), [(1, signal.SIGKILL), (3, signal.SIGTERM)])
+def test_a_run_stopped_again_and_again_equals_one_never_stopped(reference, tmp_path, size, last):
     args = arguments(tmp_path, **CHUNKS[size])
     # Before there is any checkpoint.
     code, message = stop(signal.SIGKILL, args, lambda: last_step(tmp_path) >= 2)
@@ -273,21 +288,17 @@ def test_a_run_killed_again_and_again_equals_one_never_stopped(reference, tmp_pa
     # After the first step of a resumed run. The next evaluation takes seconds to compile, so the
     # run cannot be over.
     lines = last_step(tmp_path)
-    code, message = stop(signal.SIGKILL, args, lambda: last_step(tmp_path) not in (0, lines))
-    assert code == -signal.SIGKILL, message
-    message = succeed(*args)
+    code, message = stop(last, args, lambda: last_step(tmp_path) not in (0, lines))
+    if last == signal.SIGTERM:
+        assert code == 128 + signal.SIGTERM, message
+        saved = max(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
+        assert f"stopped at step {saved}; checkpoint saved" in message and saved < STEPS
+        assert saved % CHUNKS[size]["training__checkpoint_every"]  # saved because it was asked to
+        assert f"going on from step {saved}" in succeed(*args)
+    else:
+        assert code == -signal.SIGKILL, message
+        succeed(*args)
     assert_same_run(tmp_path, reference(size), size)
-
-
-def test_sigterm_saves_a_checkpoint_and_the_run_goes_on_from_there(reference, tmp_path):
-    args = arguments(tmp_path, **CHUNKS[1])
-    code, message = stop(signal.SIGTERM, args, lambda: last_step(tmp_path) >= 1)
-    assert code == 128 + signal.SIGTERM, message
-    saved = last_step(tmp_path)
-    assert 1 <= saved < STEPS
-    assert f"stopped at step {saved}" in message and str(saved) in names(tmp_path / "checkpoints")
-    assert f"going on from step {saved}" in succeed(*args)
-    assert_same_run(tmp_path, reference(1), 1)
 
 
 # ------------------------------------------------------------------------------------- pieces
