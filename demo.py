@@ -10,7 +10,7 @@ import time
 
 import run_lib
 from configs.subvp import digits
-from scoresde_jax import files
+from scoresde_jax import files, sharding
 
 WORKDIR = pathlib.Path("runs/demo")
 UNIFORM_BITS = 4.087  # log2 17, what knowing nothing costs
@@ -18,12 +18,17 @@ UNIFORM_BITS = 4.087  # log2 17, what knowing nothing costs
 
 def main() -> int:
     """Runs the demo; returns the first exit code that is not zero."""
+    sharding.split_cpu()
     began = time.monotonic()
     seconds = {}
     for mode in ("train", "eval", "sample"):
         print(f"--- {mode}", file=sys.stderr, flush=True)
         start = time.monotonic()
-        code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=64)
+        try:
+            code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=64)
+        except run_lib.UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         seconds[mode] = time.monotonic() - start
         if code:
             return code

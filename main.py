@@ -25,6 +25,13 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_enum("mode", "train", ["train", "eval", "sample"], "What to do.")
 flags.DEFINE_string("workdir", None, "Where everything is written; runs/<config> by default.")
 flags.DEFINE_integer("num_samples", 64, "Images to draw in --mode sample.", lower_bound=1)
+flags.DEFINE_integer(
+    "cpu_devices",
+    None,
+    "Without an accelerator: devices to split the CPU into, which share every batch; by default "
+    "one per core, at most 4.",
+    lower_bound=1,
+)
 
 NO_CONFIG = f"--config is missing, for example\n{(__doc__ or '').partition(chr(10))[2]}"
 
@@ -37,8 +44,9 @@ def main(argv: list[str]) -> int:
         return fail(NO_CONFIG)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
-    from scoresde_jax import reports
+    from scoresde_jax import reports, sharding
 
+    sharding.split_cpu(FLAGS.cpu_devices)
     logging.set_verbosity(logging.WARNING)
     try:
         return run_lib.run(

@@ -197,8 +197,8 @@ def digits(sde: str) -> ConfigDict:
         "digits", size=8, channels=1, levels=17, flip=False, dequantize=True, centered=True
     )
     config.model = ncsnpp(
-        features=64,
-        channel_multipliers=(1, 1),
+        features=32,
+        channel_multipliers=(1, 2),
         blocks_per_level=1,
         attention_resolutions=(4,),
         dropout=0.0,
@@ -219,13 +219,13 @@ def digits(sde: str) -> ConfigDict:
     )
     config.training.update(
         {
-            "batch_size": 32,
-            "steps": 1900,
+            "batch_size": 64,
+            "steps": 1600,
             "ema_decay": 0.995,
             "log_every": 50,
             "eval_every": 200,
-            "checkpoint_every": 500,
-            "snapshot_every": 1900,
+            "checkpoint_every": 400,
+            "snapshot_every": 1600,
         }
     )
     config.sampling.pc.update({"steps": 200, "t_min": t_min})
@@ -235,10 +235,10 @@ def digits(sde: str) -> ConfigDict:
 
 
 def longer(config: ConfigDict) -> ConfigDict:
-    """The digits config, trained for likelihood as long as pays: 300 epochs, with dropout."""
-    config.model.dropout = 0.1
+    """The digits config with twice the blocks, dropout, and 470 epochs, for the best likelihood."""
+    config.model.update({"blocks_per_level": 2, "dropout": 0.1})
     config.training.update(
-        {"batch_size": 64, "steps": 7000, "ema_decay": 0.999, "snapshot_every": 3500}
+        {"steps": 11_000, "ema_decay": 0.999, "eval_every": 500, "snapshot_every": 5500}
     )
     return config
 

@@ -1,5 +1,6 @@
 """One axis of devices, over which batches are split and parameters are copied."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
+MOST_CPU_DEVICES = 4
 
 
 def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
@@ -16,6 +18,24 @@ def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def split_cpu(count: int | None = None) -> None:
+    """Makes several devices of one CPU, so that cores share a batch instead of each operation.
+
+    XLA:CPU runs most operations of a small network on one core: two devices train the digits model
+    1.4 times as fast as one on the same two cores. Accelerators are left alone. To be called
+    before jax is first used; a device count given in XLA_FLAGS stays.
+
+    Args:
+      count: devices; None for one per core, a power of two, at most `MOST_CPU_DEVICES`.
+    """
+    if count is None:
+        if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+            return
+        cores = min(len(os.sched_getaffinity(0)), MOST_CPU_DEVICES)
+        count = 1 << (cores.bit_length() - 1)
+    jax.config.update("jax_num_cpu_devices", count)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

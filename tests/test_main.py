@@ -119,6 +119,11 @@ def test_batch_that_the_devices_do_not_divide(workdir, mode, name):
     assert f"{setting} is 6" in message and "4 devices" in message and "multiple of 4" in message
 
 
+def test_cores_are_devices(workdir):
+    arguments = ("--config", DIGITS, "--cpu_devices=3", "--config.training.batch_size=8")
+    assert "8, which 3 devices do not divide" in fail(workdir, *arguments)
+
+
 @pytest.mark.parametrize("mode", ["eval", "sample"])
 def test_no_checkpoint(workdir, mode):
     message = fail(workdir, "--config", DIGITS, "--mode", mode)

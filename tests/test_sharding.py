@@ -1,5 +1,9 @@
 """Four simulated devices compute what one does."""
 
+import os
+import subprocess
+import sys
+
 import commands
 import jax
 import jax.numpy as jnp
@@ -97,3 +101,36 @@ def test_batch_that_devices_do_not_divide(batch_size):
 
 def test_batch_that_devices_divide():
     sharding.check_divisible("config.training.batch_size", 8, sharding.device_mesh())
+
+
+SPLIT = """
+import os
+os.sched_getaffinity = lambda process: range({cores})
+import jax
+from scoresde_jax import sharding
+sharding.split_cpu({count})
+print(jax.device_count())
+"""
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "flags", "devices"),
+    [
+        (1, None, "", 1),
+        (3, None, "", 2),
+        (64, None, "", sharding.MOST_CPU_DEVICES),
+        (1, 3, "", 3),
+        (2, None, f"{commands.DEVICES}=5", 5),  # the user has chosen already
+    ],
+)
+def test_cores_become_devices(cores, count, flags, devices):
+    # In a process of its own: jax counts its devices once.
+    done = subprocess.run(
+        [sys.executable, "-c", SPLIT.format(cores=cores, count=count)],
+        env=os.environ | {"XLA_FLAGS": flags},
+        cwd=commands.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == devices

@@ -2,8 +2,8 @@
 
     python main.py --config configs/subvp/digits.py --mode train
 
-default   about 1 M parameters, minutes on two CPU cores
-best      longer training; the figures are in the README
+default   0.75 M parameters, minutes on two CPU cores
+best      deeper and longer, for likelihood; figures in the README
 tiny      seconds; for tests
 """
 

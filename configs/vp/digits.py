@@ -2,7 +2,7 @@
 
     python main.py --config configs/vp/digits.py --mode train
 
-default   about 1 M parameters, minutes on two CPU cores
+default   0.75 M parameters, minutes on two CPU cores
 tiny      seconds; for tests
 """
 
