@@ -20,7 +20,7 @@ bench: $(VENV)/.installed  ## times per step and evaluation, into runs/bench.jso
 	$(BIN)/python -m benchmarks.bench
 
 mutate: $(VENV)/.installed  ## break each formula on purpose and see the tests fail
-	$(BIN)/python -m tests.mutate
+	$(BIN)/python -m tests.mutate --write
 
 setup: $(VENV)/.installed
 

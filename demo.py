@@ -10,7 +10,7 @@ import time
 
 import run_lib
 from configs.subvp import digits
-from scoresde_jax import files, sharding
+from scoresde_jax import files, reports, sharding
 
 WORKDIR = pathlib.Path("runs/demo")
 UNIFORM_BITS = 4.087  # log2 17, what knowing nothing costs
@@ -27,8 +27,14 @@ def main() -> int:
         try:
             code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=64)
         except run_lib.UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {error} Or remove {WORKDIR} to start anew.", file=sys.stderr)
             return 2
+        except reports.RunError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
         seconds[mode] = time.monotonic() - start
         if code:
             return code

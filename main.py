@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     from scoresde_jax import reports, sharding
 
     sharding.split_cpu(FLAGS.cpu_devices)
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     try:
         return run_lib.run(
             FLAGS.config,

@@ -4,6 +4,7 @@ Every verb first builds the whole experiment, so that a mistake costs no compila
 written; files are written under a temporary name and renamed.
 """
 
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from scoresde_jax import (
@@ -24,11 +26,17 @@ from scoresde_jax import (
     sharding,
     training,
 )
+from scoresde_jax.data import preprocess
 from scoresde_jax.progress import Progress
 from scoresde_jax.types import Array
 
 # Sections that give a checkpoint's parameters their meaning; in one workdir they stay the same.
 MODEL_SECTIONS = ("sde", "parameterization", "model", "data")
+
+SAMPLING_ADVICE = {
+    "ode": "raise config.sampling.ode.max_steps, or loosen config.sampling.ode.rtol and .atol",
+    "pc": "lower config.sampling.pc.snr, or raise config.sampling.pc.steps",
+}
 
 
 class UserError(ValueError):
@@ -36,9 +44,8 @@ class UserError(ValueError):
 
 
 class Trained(NamedTuple):
-    """A config made real, with the newest state of its workdir, or a fresh one."""
+    """The newest state of a workdir, or a fresh one, and where it lives."""
 
-    experiment: build.Experiment
     mesh: jax.sharding.Mesh
     checkpoints: training.Checkpoints
     state: training.TrainState
@@ -72,21 +79,27 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
     """
     section = config.training
     with _user_errors():
-        run = _open(config, workdir, ("training", "batch_size"))
+        experiment = build.experiment(config)
         train_set = build.dataset(config, "train")
         test_set = build.dataset(config, "test")
+        batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
+        run = _open(experiment, config, workdir, ("training", "batch_size"))
+        if run.start > section.steps:
+            raise ValueError(
+                f"{workdir} is trained to step {run.start} already, beyond config.training.steps "
+                f"{section.steps}; raise it, or name another --workdir."
+            )
+    batches.set_state(run.position)
     if run.start:
         _say(f"going on from step {run.start} of {workdir}")
     resolved = config.to_dict()
     files.write_json(workdir / "config.json", resolved)
-    batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
-    batches.set_state(run.position)
     records = training.Records(workdir, start=run.start)
     progress = Progress("train", section.steps, start=run.start, unit="step")
-    due = reports.Reports(run.experiment, config, run.mesh, workdir, records, progress, test_set)
+    due = reports.Reports(experiment, config, run.mesh, workdir, records, progress, test_set)
     step, state = run.start, run.state
     with training.StopSignals() as stop:
-        advance = programs.training_program(run.experiment, config, run.mesh)
+        advance = programs.training_program(experiment, config, run.mesh)
         while step < section.steps and not stop.received:
             end = _chunk_end(step, section)
             chunk = _stack(batches, end - step, section.n_jitted_steps)
@@ -96,11 +109,15 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
             if step % section.checkpoint_every == 0 or step == section.steps or stop.received:
                 due.check_finite(step, metrics)
                 run.checkpoints.save(state, config=resolved, data=batches.get_state())
-    for resource in (progress, records, run.checkpoints):
-        resource.close()
+            due.snapshot(step, state)
+        if stop.received and step > run.start:  # a signal may have come after the save was decided
+            run.checkpoints.save(state, config=resolved, data=batches.get_state())
+        for resource in (progress, records, run.checkpoints):
+            resource.close()  # waits for the last checkpoint
     evaluation.training_figure(workdir / "training.png", training.read_records(workdir))
     if stop.received:
-        _say(f"stopped at step {step}; checkpoint saved. The same command goes on from there.")
+        saved = "checkpoint saved" if step > run.start else "nothing new to save"
+        _say(f"stopped at step {step}; {saved}. The same command goes on from there.")
         return 128 + stop.received
     return 0
 
@@ -111,9 +128,10 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
     Writes eval/results.json, eval/bpd.npz and eval/bpd.png. Returns 1 if an ODE did not converge.
     """
     with _user_errors():
-        run = _open(config, workdir, ("likelihood", "batch_size"), needs_checkpoint=True)
+        experiment = build.experiment(config)
         test_set = build.dataset(config, "test")
-    columns = programs.score(run.experiment, run.state.ema_params, config, run.mesh, test_set)
+        run = _open(experiment, config, workdir, ("likelihood", "batch_size"), must_exist=True)
+    columns = programs.score(experiment, run.state.ema_params, config, run.mesh, test_set)
     converged, bpd = columns["converged"], columns["bpd"]
     failed = [int(i) for i in columns["index"][~converged]]
     mean, error = likelihood.mean_and_standard_error(bpd)
@@ -132,13 +150,15 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
     }
     files.write_npz(workdir / "eval" / "bpd.npz", columns)
     files.write_json(workdir / "eval" / "results.json", results)
+    figure = workdir / "eval" / "bpd.png"
     if failed:
+        figure.unlink(missing_ok=True)
         _say(f"the ODE did not converge at indices {failed}; the mean is null")
         _say("raise config.likelihood.max_steps, or loosen config.likelihood.rtol and .atol")
         return 1
-    pixels = np.asarray(test_set.images * (255 // (test_set.levels - 1)), np.uint8)
+    pixels = preprocess.to_uint8(jnp.asarray(test_set.images) / (test_set.levels - 1))
     title = f"{config.data.name} test set, step {run.start}"
-    evaluation.bpd_figure(workdir / "eval" / "bpd.png", bpd, pixels, title=title)
+    evaluation.bpd_figure(figure, bpd, np.asarray(pixels), title=title)
     print(f"bits/dim {mean:.4f} +- {error:.4f} on {len(bpd)} images, loss {loss:.4f}")
     return 0
 
@@ -147,12 +167,13 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     """Draws images with the averaged parameters and the sampler of config.sampling.
 
     Writes samples/<method>_<step>.npz ("samples" uint8 (N, H, W, C), "nfe", "converged") and a PNG
-    grid of the same name. Returns 1 if an ODE did not converge.
+    grid of the same name. Returns 1 if an ODE did not converge or an image is not finite.
     """
     section = config.sampling
     with _user_errors():
-        run = _open(config, workdir, ("sampling", "batch_size"), needs_checkpoint=True)
-    draw = programs.sampling_program(run.experiment, section.batch_size, run.mesh)
+        experiment = build.experiment(config)
+        run = _open(experiment, config, workdir, ("sampling", "batch_size"), must_exist=True)
+    draw = programs.sampling_program(experiment, section.batch_size, run.mesh)
     key = jax.random.key(section.seed)
     progress = Progress("sample", num_samples, unit="image")
     parts = []
@@ -172,21 +193,25 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     print(f"{num_samples} images, {columns['nfe'].mean():.0f} evaluations each: {target}")
     failed = np.flatnonzero(~columns["converged"])
     if failed.size:
-        _say(f"the ODE did not converge for images {failed.tolist()}; they are black")
-        _say("raise config.sampling.ode.max_steps, or loosen config.sampling.ode.rtol and .atol")
+        _say(f"{section.method} found no finite image for {failed.tolist()}; they are black")
+        _say(SAMPLING_ADVICE[section.method])
         return 1
     return 0
 
 
 def _open(
+    experiment: build.Experiment,
     config: build.Config,
     workdir: pathlib.Path,
     batch: tuple[str, str],
     *,
-    needs_checkpoint: bool = False,
+    must_exist: bool = False,
 ) -> Trained:
-    """Builds the experiment and reads the newest checkpoint; raises ValueError before writing."""
-    experiment = build.experiment(config)
+    """Reads the newest checkpoint, or draws parameters; raises ValueError before writing."""
+    if workdir.exists() and not (workdir.is_dir() and os.access(workdir, os.W_OK)):
+        raise ValueError(
+            f"--workdir {workdir} is not a folder that can be written to; name another."
+        )
     mesh = sharding.device_mesh()
     section, name = batch
     sharding.check_divisible(f"config.{section}.{name}", config[section][name], mesh)
@@ -200,18 +225,17 @@ def _open(
     )
     start = checkpoints.latest_step()
     if start is None:
-        if needs_checkpoint:
+        if must_exist:
             raise ValueError(
                 f"{workdir} has no checkpoint; train first, with the same command and "
                 "--mode train, or name another --workdir."
             )
-        build.dataset(config, "train")  # missing data are said before anything is compiled
         state = jax.jit(fresh, out_shardings=sharding.replicated(mesh))(key)
-        return Trained(experiment, mesh, checkpoints, state, 0, {"next_index": 0})
+        return Trained(mesh, checkpoints, state, 0, {"next_index": 0})
     meta = checkpoints.meta(start)
     _check_same_model(config, meta["config"], workdir)
     state = checkpoints.restore(start, shapes, sharding.replicated(mesh))
-    return Trained(experiment, mesh, checkpoints, state, start, meta["data"])
+    return Trained(mesh, checkpoints, state, start, meta["data"])
 
 
 def _fresh_state(experiment: build.Experiment, key: Array) -> training.TrainState:

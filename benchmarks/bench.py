@@ -7,8 +7,10 @@ the machine could have done meanwhile. Writes runs/bench.json.
 
 import argparse
 import gc
+import pathlib
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,34 +19,40 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from configs.subvp import cifar10, digits
-from scoresde_jax import build, files, sampling, training
+from scoresde_jax import build, files, programs, sampling, sharding, training
 from scoresde_jax.likelihood.flow import value_and_divergence
 from scoresde_jax.sde import ode_drift
 
 PC_STEPS = 20
-PC_SHAPES = {"digits": 64, "cifar10_ddpmpp": 8}
+BATCH_SIZES = {"digits": 64, "cifar10_ddpmpp": 8}
 
 
-def main() -> int:
-    """Measures both models, prints a table and writes runs/bench.json."""
+def main(argv: list[str] | None = None) -> int:
+    """Measures both models, each in a process of its own, and writes runs/bench.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="timed calls; the median counts")
-    parser.add_argument("--only", choices=list(PC_SHAPES), help="measure one model only")
+    parser.add_argument("--only", choices=list(BATCH_SIZES), help="measure one model only")
+    parser.add_argument("--cpu_devices", type=int, help="as main.py's; by default as main.py")
     parser.add_argument("--output", default="runs/bench.json")
-    arguments = parser.parse_args()
-    results: dict[str, Any] = {"device": str(jax.devices()[0].device_kind), "R": matmul_rate()}
-    print(f"R = {results['R']:.0f} GFLOP/s on {results['device']}", flush=True)
-    configs = {"digits": digits.get_config(), "cifar10_ddpmpp": cifar10.get_config()}
-    for name, config in configs.items():
-        if arguments.only in (None, name):
-            results[name] = measure(name, config, arguments.repeats)
-            files.write_json(arguments.output, results)
-    results["pc_overhead"] = {n: results[n].pop("pc_overhead") for n in configs if n in results}
-    results["R_after"] = matmul_rate()
-    files.write_json(arguments.output, results)
-    print(f"R = {results['R_after']:.0f} GFLOP/s at the end; written to {arguments.output}")
+    arguments = parser.parse_args(argv)
+    if arguments.only is None:
+        for name in BATCH_SIZES:
+            own = [sys.executable, "-m", "benchmarks.bench", "--only", name]
+            subprocess.run([*own, *(argv or sys.argv[1:])], check=True)
+        return 0
+    name, output = arguments.only, pathlib.Path(arguments.output)
+    sharding.split_cpu(arguments.cpu_devices)
+    results: dict[str, Any] = files.read_json(output) if output.exists() else {}
+    results |= {"device": str(jax.devices()[0].device_kind), "R": matmul_rate()}
+    config = {"digits": digits, "cifar10_ddpmpp": cifar10}[name].get_config()
+    results[name] = measure(name, config, arguments.repeats)
+    overheads = results.get("pc_overhead", {})
+    results["pc_overhead"] = overheads | {name: results[name].pop("pc_overhead")}
+    files.write_json(output, results)
+    print(f"written to {output}", flush=True)
     return 0
 
 
@@ -74,13 +82,18 @@ def compiled(name: str, seconds: dict[str, float], function: Callable, *argument
 def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
     """All figures of one model at its bench batch size."""
     experiment = build.experiment(build.resolve(config))
-    batch = PC_SHAPES[name]
-    key = jax.random.key(0)
+    mesh = sharding.device_mesh()
+    everywhere, split = sharding.replicated(mesh), sharding.batch_sharded(mesh)
+    batch = BATCH_SIZES[name]
+    key = jax.device_put(jax.random.key(0), everywhere)
+    fresh = jax.jit(
+        lambda k: training.create(experiment.init_params(k), experiment.optimizer),
+        out_shardings=everywhere,
+    )
+    state = fresh(key)
+    x = jax.device_put(jnp.zeros((batch, *experiment.image_shape)), split)
+    t = jax.device_put(jnp.full((batch,), 0.5), split)
     compile_seconds: dict[str, float] = {}
-    state = jax.jit(lambda k: training.create(experiment.init_params(k), experiment.optimizer))(key)
-    x = jax.random.normal(key, (batch, *experiment.image_shape))
-    t = jnp.full((batch,), 0.5)
-
     network = compiled(
         "network_evaluation",
         compile_seconds,
@@ -94,58 +107,54 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
         *(state.params, x, t),
     )
     sampler = compiled(
-        "pc_step", compile_seconds, partial(_pc, experiment, batch), state.params, key
+        "pc_step",
+        compile_seconds,
+        partial(_pc, experiment, batch, split),
+        *(state.params, key),
     )
     # Alternating, so that a slow moment of the machine falls on all of them.
-    rounds: dict[str, list[float]] = {
-        "network_evaluation": [],
-        "likelihood_evaluation": [],
-        "pc": [],
-    }
-    for program, arguments in ((network, (state.params, x, t)), (sampler, (state.params, key))):
-        timed(program, *arguments)
+    names = ("network_evaluation", "likelihood_evaluation", "pc_step")
+    rounds: dict[str, list[float]] = {name: [] for name in names}
+    timed(network, state.params, x, t)
+    timed(sampler, state.params, key)
     for _ in range(repeats):
         calls = [timed(network, state.params, x, t)[1] for _ in range(PC_STEPS)]
         rounds["network_evaluation"].append(statistics.fmean(calls))
-        rounds["pc"].append(timed(sampler, state.params, key)[1] / PC_STEPS)
+        rounds["pc_step"].append(timed(sampler, state.params, key)[1] / PC_STEPS)
         calls = [timed(linearisation, state.params, x, t)[1] for _ in range(3)]
         rounds["likelihood_evaluation"].append(statistics.fmean(calls))
-    overheads = [p / n for p, n in zip(rounds["pc"], rounds["network_evaluation"], strict=True)]
+    pairs = zip(rounds["pc_step"], rounds["network_evaluation"], strict=True)
+    overhead = statistics.median(pc / one for pc, one in pairs)
     inference_peak = peak_bytes()
-
-    step = partial(
-        training.train_step,
-        loss_fn=experiment.train_loss,
-        tx=experiment.optimizer,
-        ema_decay=config.training.ema_decay,
-    )
-    images = jnp.zeros((batch, *experiment.image_shape), jnp.uint8)
     del network, linearisation, sampler
     gc.collect()
-    train = compiled("training_step", compile_seconds, step, state, key, images, donate_argnums=0)
-    state, _ = train(state, key, images)
-    training_times = []
-    for _ in range(repeats):
-        (state, _), seconds = timed(train, state, key, images)
-        training_times.append(seconds)
+    rounds["training_step"] = _training(experiment, config, mesh, batch, state, repeats)
+    compile_seconds["training_step"] = rounds["training_step"].pop(0)
     rate = matmul_rate()
-    seconds = {
-        "training_step": statistics.median(training_times),
-        "network_evaluation": statistics.median(rounds["network_evaluation"]),
-        "pc_step": statistics.median(rounds["pc"]),
-        "likelihood_evaluation": statistics.median(rounds["likelihood_evaluation"]),
-    }
-    report(name, batch, seconds, rate, compile_seconds, statistics.median(overheads))
+    seconds = {name: statistics.median(times) for name, times in rounds.items()}
+    report(name, batch, mesh.size, seconds, rate, compile_seconds, overhead)
     return {
         "batch": batch,
+        "devices": mesh.size,
         "R": rate,
         **{key: value * rate for key, value in seconds.items()},
         "seconds": seconds,
         "compile_seconds": compile_seconds,
         "peak_bytes": peak_bytes(),
         "peak_bytes_inference": inference_peak,
-        "pc_overhead": statistics.median(overheads),
+        "pc_overhead": overhead,
     }
+
+
+def _training(experiment, config, mesh, batch, state, repeats) -> list[float]:
+    """Seconds of the first call, which compiles, and of `repeats` more."""
+    advance = programs.training_program(experiment, config, mesh)
+    images = np.zeros((1, batch, *experiment.image_shape), np.uint8)
+    times = []
+    for _ in range(1 + repeats):
+        (state, _), seconds = timed(advance, state, images, 1)
+        times.append(seconds)
+    return times
 
 
 def _linearise(experiment: build.Experiment, params: Any, x, t):
@@ -155,8 +164,8 @@ def _linearise(experiment: build.Experiment, params: Any, x, t):
     )
 
 
-def _pc(experiment: build.Experiment, batch: int, params: Any, key):
-    return sampling.pc_sample(
+def _pc(experiment: build.Experiment, batch: int, split: jax.NamedSharding, params: Any, key):
+    drawn = sampling.pc_sample(
         key,
         experiment.sde,
         experiment.score_fn(params),
@@ -165,6 +174,7 @@ def _pc(experiment: build.Experiment, batch: int, params: Any, key):
         steps=PC_STEPS,
         t_min=1e-3,
     )
+    return jax.lax.with_sharding_constraint(drawn.x, split)
 
 
 def peak_bytes() -> int:
@@ -176,9 +186,9 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def report(name, batch, seconds, rate, compile_seconds, overhead) -> None:
+def report(name, batch, devices, seconds, rate, compile_seconds, overhead) -> None:
     """Prints one model's table."""
-    print(f"\n{name}, batch {batch}, R {rate:.0f} GFLOP/s")
+    print(f"\n{name}, batch {batch} on {devices} device(s), R {rate:.0f} GFLOP/s")
     for key, value in seconds.items():
         print(
             f"  {key:22} {value:9.4f} s {value * rate:9.1f} s x R"

@@ -1,4 +1,7 @@
-"""From config sections to objects. The only module that reads a config.
+"""From config sections to objects.
+
+Below this module nothing reads a config; above it, `training`, `sampling` and `likelihood` give
+loops their lengths and seeds.
 
 A section is the keyword arguments of one function or class; `name` says which, by a table here. All
 names and keys are checked when an `Experiment` is built, before anything is compiled.
@@ -9,7 +12,7 @@ To add an SDE, predictor, corrector, loss or network: write it, and add a row to
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -81,6 +84,7 @@ class Experiment(NamedTuple):
     levels: int
     data_scale: float  # d x / d level, for bits/dim
     scale_train: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, as in training
+    scale_loss: Callable[[Array, Array], Array]  # the same, never flipped
     scale_eval: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, dequantized
     to_pixels: Callable[[Array], Array]  # x -> uint8, 0..255
     loss: Callable[[Array, ScoreFn, Array], Array]  # (key, score_fn, x0) -> (B,)
@@ -116,7 +120,7 @@ class Experiment(NamedTuple):
 
         def one(key: Array, image: Array) -> Array:
             scale_key, loss_key = jax.random.split(key)
-            x0 = self.scale_train(scale_key[None], image[None])
+            x0 = self.scale_loss(scale_key[None], image[None])
             return self.loss(loss_key, self.score_fn(params), x0)[0]
 
         return jax.vmap(one)(keys, images)
@@ -150,18 +154,31 @@ def experiment(config: Config) -> Experiment:
                 f"{where} is {choice!r}, which is defined for {_listed(DEFINED_FOR[choice])} "
                 f"and not for config.sde.name {name!r}; choose another."
             )
-    for key in ("steps", "batch_size", "n_jitted_steps", *_INTERVALS):
-        if config.training[key] < 1:
-            raise ValueError(f"config.training.{key} is {config.training[key]}; it must be >= 1.")
-    _check_finite(config.to_dict(), "config")
+    _check_numbers(config)
     section = config.data
+    network = _network(config.model)
+    divisor = getattr(network, "divisor", 1)
+    if section.image_size % divisor:
+        raise ValueError(
+            f"config.data.image_size is {section.image_size}, which this network halves until "
+            f"{divisor} pixels are one; choose fewer levels in config.model.channel_multipliers, "
+            f"or images whose size is a multiple of {divisor}."
+        )
+    if getattr(network, "embedding", "") == "fourier" and "discrete" in (
+        config.parameterization.name
+    ):
+        raise ValueError(
+            "config.model.embedding is 'fourier', which takes the logarithm of the label, but "
+            f"labels of config.parameterization.name {config.parameterization.name!r} start at 0; "
+            "use 'positional', or a continuous parameterization."
+        )
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
-    scale_train, scale_eval, to_pixels = _scaling(section)
+    scale_train, scale_loss, scale_eval, to_pixels = _scaling(section)
     schedule, optimizer = _optimizer(config)
     return Experiment(
         sde=the_sde,
-        network=_network(config.model),
+        network=network,
         parameterization=select(
             PARAMETERIZATIONS, config.parameterization, "config.parameterization"
         )(the_sde, **fields),
@@ -169,6 +186,7 @@ def experiment(config: Config) -> Experiment:
         levels=section.levels,
         data_scale=(2 if section.centered else 1) / section.levels,
         scale_train=scale_train,
+        scale_loss=scale_loss,
         scale_eval=scale_eval,
         to_pixels=to_pixels,
         loss=_loss(config.loss, the_sde),
@@ -180,6 +198,11 @@ def experiment(config: Config) -> Experiment:
 
 
 _INTERVALS = ("log_every", "eval_every", "checkpoint_every", "snapshot_every")
+# Keys and their least values, wherever a section has them.
+_LEAST: dict[str, int] = dict.fromkeys(("steps", "batch_size", "n_jitted_steps", *_INTERVALS), 1)
+_LEAST |= dict.fromkeys(("snapshot_images", "keep_checkpoints", "corrector_steps"), 1)
+_LEAST |= dict.fromkeys(("max_steps", "probes", "n"), 1)
+_LEAST |= {"seed": 0, "warmup_steps": 0}
 
 
 def dataset(config: Config, split: str) -> data.Dataset:
@@ -206,13 +229,21 @@ def select(table: Mapping[str, Callable], section: Mapping[str, Any], where: str
     """The row that a section names, with the rest of the section bound as keyword arguments.
 
     Raises:
-      ValueError: unknown name or keyword; lists the known ones and the nearest.
+      ValueError: unknown name or keyword (lists the known ones and the nearest), or a keyword
+        that has no default is missing.
     """
     arguments = dict(section)
     chosen = lookup(table, arguments.pop("name"), f"{where}.name")
-    known = list(inspect.signature(chosen).parameters)
+    parameters = inspect.signature(chosen).parameters
     for key in arguments:
-        check_key(key, known, where)
+        check_key(key, list(parameters), where)
+    for key, parameter in parameters.items():
+        keyword = parameter.kind is parameter.KEYWORD_ONLY
+        if keyword and parameter.default is parameter.empty and key not in arguments:
+            raise ValueError(
+                f"{where}.name is {section['name']!r}, which needs {where}.{key}; this config does "
+                "not have it, so start from a config file of the same kind."
+            )
     return partial(chosen, **arguments)
 
 
@@ -231,13 +262,28 @@ def check_key(key: str, known: list[str], where: str) -> None:
         )
 
 
-def _check_finite(value: Any, where: str) -> None:
-    """Raises ValueError for an infinity or NaN: config.json and checkpoints are JSON."""
+def _check_numbers(config: Config) -> None:
+    """Raises ValueError for a number that no run can use; the message says where it was set."""
+    for where, value in _leaves(config.to_dict(), "config"):
+        least = _LEAST.get(where.rpartition(".")[2])
+        if least is not None and isinstance(value, int) and value < least:
+            raise ValueError(f"{where} is {value}; it must be >= {least}.")
+        # config.json and checkpoints are JSON.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where} is {value}; it must be finite.")
+    if config.optimizer.clip_norm == 0:
+        raise ValueError(
+            "config.optimizer.clip_norm is 0, which leaves no gradient; "
+            "a negative value leaves gradients as they are."
+        )
+
+
+def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_finite(inner, f"{where}.{key}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value}; it must be finite, so use a large number like 1e9.")
+            yield from _leaves(inner, f"{where}.{key}")
+    else:
+        yield where, value
 
 
 def _nearest(name: str, known) -> str:
@@ -264,20 +310,23 @@ def _scaling(section: Mapping[str, Any]):
     def scale_eval(keys: Array, images: Array) -> Array:
         return shift(preprocess.dequantize(keys, images, levels=levels))
 
+    def scale_loss(keys: Array, images: Array) -> Array:
+        if section["dequantize"]:
+            return scale_eval(keys, images)
+        return shift(preprocess.quantized_unit(images, levels=levels))
+
     def scale_train(keys: Array, images: Array) -> Array:
         flip_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         if section["flip"]:
             images = preprocess.random_flip(flip_keys, images)
-        if section["dequantize"]:
-            return scale_eval(noise_keys, images)
-        return shift(preprocess.quantized_unit(images, levels=levels))
+        return scale_loss(noise_keys, images)
 
     read = preprocess.to_levels if section["dequantize"] else preprocess.nearest_level
 
     def to_pixels(x: Array) -> Array:
         return preprocess.to_uint8(read(unshift(x), levels=levels) / (levels - 1))
 
-    return scale_train, scale_eval, to_pixels
+    return scale_train, scale_loss, scale_eval, to_pixels
 
 
 def _loss(section: Mapping[str, Any], the_sde: sde.SDE):

@@ -109,6 +109,7 @@ def start(
         change = _norm(_scaled(_subtract(dydt_i, previous), y0, rtol, atol))
         first = _norm(_scaled(dydt_i, y0, rtol, atol))
         probe = jnp.where((size < 1e-5) | (first < 1e-5), 1e-6, 0.01 * size / first)
+        probe = jnp.minimum(probe, jnp.abs(t1 - t))  # f may be undefined beyond t1
         curvature = jnp.maximum(slope, change / jnp.where(h > 0, h, 1.0))
         step = jnp.where(
             curvature <= 1e-15, jnp.maximum(1e-6, h * 1e-3), (0.01 / curvature) ** (1 / _ORDER)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from scoresde_jax import build, data, likelihood, sharding, training
 from scoresde_jax.progress import Progress
-from scoresde_jax.types import Array
+from scoresde_jax.types import Array, bcast
 
 # Purposes of the keys of an example: fold_in(fold_in(key, purpose), index in the data set).
 DEQUANTIZE, PROBE, LOSS = range(3)
@@ -46,12 +46,18 @@ def training_program(experiment: build.Experiment, config: build.Config, mesh: M
 
 
 def sampling_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
-    """(params, key) -> pixels (count, H, W, C) uint8, nfe, converged; compiled once."""
+    """(params, key) -> pixels (count, H, W, C) uint8, nfe, converged; compiled once.
+
+    An image with NaN or infinite pixels, from whatever sampler, is black and not converged.
+    """
 
     def draw(params, key):
         shape = (count, *experiment.image_shape)
         drawn = experiment.sampler(key, experiment.score_fn(params), shape)
-        return experiment.to_pixels(jnp.nan_to_num(drawn.x)), drawn.nfe, drawn.converged
+        whole = jnp.all(jnp.isfinite(drawn.x), axis=(1, 2, 3))
+        x = jnp.where(bcast(whole, drawn.x), drawn.x, 0.0)
+        pixels = jnp.where(bcast(whole, x), experiment.to_pixels(x), jnp.uint8(0))
+        return pixels, drawn.nfe, drawn.converged & whole
 
     return jax.jit(draw, out_shardings=sharding.batch_sharded(mesh))
 

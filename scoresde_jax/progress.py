@@ -18,6 +18,7 @@ class Progress:
         """
         self._what, self._total, self._unit = what, total, unit
         self._start = self._done = start
+        self._note = ""
         self._began = self._printed = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
@@ -26,7 +27,8 @@ class Progress:
             )
 
     def update(self, done: int, note: str = "") -> None:
-        """Shows that `done` of the total are done."""
+        """Shows that `done` of the total are done, and the newest note that is not empty."""
+        note = self._note = note or self._note
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(done - self._done)

@@ -44,7 +44,7 @@ class Reports:
         self._draw = programs.sampling_program(experiment, count, mesh)
 
     def report(self, step: int, state: training.TrainState, metrics: dict[str, Array]) -> None:
-        """Says what is due at this step."""
+        """Writes down the numbers that are due at this step."""
         section = self._config.training
         last = step == section.steps
         values = {}
@@ -56,13 +56,24 @@ class Reports:
             values["images_per_second"] = images / max(now - self._clock, 1e-9)
             self._clock, self._clock_step = now, step
         if step % section.eval_every == 0 or last:
+            began = time.monotonic()
             values["eval_loss"] = self._eval_loss(state.ema_params)
+            self._clock += time.monotonic() - began  # evaluating is not training
         if values:
             self._records.write(step, values)
         note = f"loss {values['loss']:.4f}" if "loss" in values else ""
         self._progress.update(step, f"{note} {self._speed(values)}".strip())
-        if step % section.snapshot_every == 0 or last:
-            self._snapshot(step, state)
+
+    def snapshot(self, step: int, state: training.TrainState) -> None:
+        """Draws a grid of samples if one is due at this step."""
+        section = self._config.training
+        if step % section.snapshot_every and step != section.steps:
+            return
+        key = jax.random.key(self._config.sampling.seed)
+        pixels, _, _ = jax.device_get(self._draw(state.ema_params, key))
+        grid = evaluation.image_grid(pixels[: section.snapshot_images])
+        evaluation.save_png(self._workdir / "samples" / f"snapshot_{step}.png", grid)
+        self._clock, self._clock_step = time.monotonic(), step  # drawing is not training
 
     def check_finite(self, step: int, metrics: dict[str, Array]) -> dict[str, float]:
         """The metrics as numbers; RunError if one is not finite."""
@@ -78,14 +89,8 @@ class Reports:
         speed = values.get("images_per_second")
         return f"{speed:.0f} images/s" if speed else ""
 
-    def _snapshot(self, step: int, state: training.TrainState) -> None:
-        key = jax.random.key(self._config.sampling.seed)
-        pixels, _, _ = jax.device_get(self._draw(state.ema_params, key))
-        grid = evaluation.image_grid(pixels[: self._config.training.snapshot_images])
-        evaluation.save_png(self._workdir / "samples" / f"snapshot_{step}.png", grid)
-
 
 def _fixed_batch(config: build.Config, test_set: data.Dataset) -> tuple[np.ndarray, Array]:
     """The first images of the test set with keys that never change: losses compare."""
-    images = next(data.eval_batches(test_set, config.training.batch_size))["image"]
+    images = test_set.images[: config.training.batch_size]
     return images, jax.random.split(jax.random.key(config.training.seed + 1), len(images))

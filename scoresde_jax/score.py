@@ -86,7 +86,7 @@ def ve_continuous(sde: SDE, input: Callable[[Array], Array] = as_is) -> Paramete
     )
 
 
-def vp_discrete(sde: VPSDE, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
+def vp_discrete(sde: VPSDE, *, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
     """DDPM with n steps: label t (n-1), not rounded; score = -output / sqrt(1 - alphabar_i).
 
     alphabar is looked up at i = floor(t (n-1)), as the 2021 code does.
@@ -97,7 +97,7 @@ def vp_discrete(sde: VPSDE, n: int, input: Callable[[Array], Array] = as_is) -> 
     )
 
 
-def ve_discrete(sde: VESDE, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
+def ve_discrete(sde: VESDE, *, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
     """SMLD, n levels: label round((1-t)(n-1)), 0 for the largest sigma; score = output / sigma."""
 
     def label(t: Array) -> Array:

@@ -20,7 +20,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from scoresde_jax.types import Array, ScoreFn, bcast
+from scoresde_jax.types import Array, ScoreFn, bcast, register_pytree
 
 
 class SDE(Protocol):
@@ -100,7 +100,7 @@ def chain_time(i: Array, n: int) -> Array:
     return jnp.where(chain_index(t, n) < i, jnp.nextafter(t, jnp.full_like(t, 2.0)), t)
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclass(frozen=True)
 class VPSDE:
     """Variance preserving: dx = -beta(t) x / 2 dt + sqrt(beta(t)) dw, beta linear in t.
@@ -180,14 +180,13 @@ class VPSDE:
         return (x + bcast(beta, x) * score) / bcast(jnp.sqrt(1 - beta), x), jnp.sqrt(beta)
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclass(frozen=True)
 class SubVPSDE:
     """Sub-variance preserving: the drift of VP, g^2 = beta (1 - e^{4c}), std = 1 - e^{2c}.
 
     Its variance is never above that of VP (Song et al. 2021, eqs. 12, 29; appendix B). It has no
-    chain
-    of its own: `discretize` is Euler-Maruyama with a step of 1/n, and alpha_i is that of VP.
+    chain of its own: `discretize` is Euler-Maruyama with a step of 1/n, and alpha_i is that of VP.
     """
 
     beta_min: Array | float = 0.1
@@ -213,11 +212,11 @@ class SubVPSDE:
 
     def prior_sample(self, key: Array, shape: tuple[int, ...]) -> Array:
         """Draws from N(0, I)."""
-        return jax.random.normal(key, shape)
+        return self._vp.prior_sample(key, shape)
 
     def prior_logp(self, z: Array) -> Array:
         """Log-density of N(0, I), (B,) nats."""
-        return gaussian_logp(z, 1.0)
+        return self._vp.prior_logp(z)
 
     def discretize(self, x: Array, t: Array, n: int) -> tuple[Array, Array]:
         """Euler-Maruyama: f / n, g / sqrt(n)."""
@@ -235,7 +234,7 @@ class SubVPSDE:
         return self._vp.time_of(-jnp.arcsinh(jnp.exp(low + u * (high - low))))
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclass(frozen=True)
 class VESDE:
     """Variance exploding: dx = sigma(t) sqrt(2 log(sigma_max / sigma_min)) dw, geometric sigma.

@@ -33,9 +33,17 @@ def split_cpu(count: int | None = None) -> None:
     if count is None:
         if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
             return
-        cores = min(len(os.sched_getaffinity(0)), MOST_CPU_DEVICES)
+        cores = min(_cores(), MOST_CPU_DEVICES)
         count = 1 << (cores.bit_length() - 1)
     jax.config.update("jax_num_cpu_devices", count)
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system says; else those there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -54,7 +62,8 @@ def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
     if batch_size < 1 or batch_size % devices:
         raise ValueError(
             f"{name} is {batch_size}, which {devices} devices do not divide evenly; "
-            f"use a positive multiple of {devices}."
+            f"use a positive multiple of {devices}"
+            f"{' or --cpu_devices=1.' if jax.default_backend() == 'cpu' else '.'}"
         )
 
 

@@ -4,8 +4,9 @@ Everything meets at ``ScoreFn``: samplers, likelihoods and losses see ``score_fn
 never a network; networks see ``(x, label)`` only and never an SDE.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,27 @@ import jax.numpy as jnp
 Array = jax.Array
 ScoreFn = Callable[[Array, Array], Array]  # (x (B, ...), t (B,)) -> grad_x log p_t(x) (B, ...)
 Network = Callable[[Array, Array], Array]  # (x (B, ...), label (B,)) -> raw output (B, ...)
+
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def register_pytree(cls: _Class) -> _Class:
+    """Makes a pytree of a dataclass, its fields the children; for use as a decorator.
+
+    `jax.tree_util.register_dataclass` does the same but for one thing: to jaxlib 0.10.2 two classes
+    with as many fields are then equal structures, so that a jitted function that is given a VP SDE
+    may run what it compiled for a sub-VP one, whenever their hashes happen to collide. Here the
+    class is part of the structure.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+
+    def flatten(value):
+        keys = (jax.tree_util.GetAttrKey(name) for name in names)
+        return [(key, getattr(value, key.name)) for key in keys], cls
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, lambda _, children: cls(*children))
+    return cls
 
 
 class Update(NamedTuple):

@@ -91,12 +91,17 @@ class Command:
         code = _ask({"wait": self.pid})
         return code, self._output.read_text()
 
+    def _ended(self) -> bool:
+        # A child that nobody has waited for yet is a zombie, state Z.
+        state = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z"
+
     def until(self, condition, seconds: float = 120) -> None:
         """Polls until a condition holds, as often as costs little."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain: {self._output.read_text()}"
-            assert pathlib.Path(f"/proc/{self.pid}").exists(), self._output.read_text()
+            assert not self._ended(), f"ended too early: {self._output.read_text()}"
             time.sleep(0.002)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scoresde_jax.sde import VESDE, VPSDE, SubVPSDE
+from scoresde_jax.types import register_pytree
 
 SDES = {
     "ve": VESDE(),
@@ -27,7 +28,7 @@ every_sde = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 default_sde = pytest.mark.parametrize("sde", DEFAULTS.values(), ids=DEFAULTS)
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclass(frozen=True)
 class Gaussian:
     """The law of x_0; `std` is along the columns of the orthogonal matrix `basis`.

@@ -211,6 +211,17 @@ MUTANTS = [
             "return x0, -self.sigma(t)",
         ),
         (
+            "VP and sub-VP prior sample",
+            "return jax.random.normal(key, shape)\n",
+            "return 2 * jax.random.normal(key, shape)\n",
+        ),
+        (
+            "VP and sub-VP prior log-density",
+            "return gaussian_logp(z, 1.0)",
+            "return gaussian_logp(z, 2.0)",
+            "return -gaussian_logp(z, 1.0)",
+        ),
+        (
             "VE prior sample",
             "jax.random.normal(key, shape) * self.sigma_max",
             "jax.random.normal(key, shape) * self.sigma_max * 2",

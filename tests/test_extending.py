@@ -4,13 +4,17 @@ import pathlib
 import re
 from functools import partial
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from scoresde_jax import (
     VPSDE,
+    build,
+    data,
     make_score_fn,
     pc_sample,
     reverse_diffusion,
@@ -71,7 +75,7 @@ def test_a_predictor_samples_and_counts_both_its_evaluations(names):
 
 
 def test_a_corrector_leaves_the_law_alone(names):
-    corrector = partial(names["fixed_langevin"], share=0.05)
+    corrector = partial(names["fixed_langevin"], snr=0.05, steps=1, alpha=None)
     samples = draw(VPSDE(), predictor=partial(reverse_diffusion, n=200), corrector=corrector)
     assert_moments(samples)
     assert int(samples.nfe[0]) == 2 * 200
@@ -90,6 +94,30 @@ def test_a_network_trains(names):
     value, gradient = jax.value_and_grad(loss)(params)
     stepped = jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient)
     assert loss(stepped) < value
+
+
+def test_all_of_them_from_a_config(names, monkeypatch):
+    monkeypatch.setitem(build.SDES, "brownian", names["BrownianSDE"])
+    for choice in ("ve_continuous",):
+        known = (*build.DEFINED_FOR[choice], "brownian")
+        monkeypatch.setitem(build.DEFINED_FOR, choice, known)
+    monkeypatch.setitem(build.PREDICTORS, "heun", names["heun"])
+    monkeypatch.setitem(build.CORRECTORS, "fixed_langevin", names["fixed_langevin"])
+    monkeypatch.setitem(build.NETWORKS, "tiny_net", names["TinyNet"])
+    monkeypatch.setitem(data.PACKAGED, "stripes", names["stripes"])
+    config = commands.raw_config("ve", training__steps=1)
+    config.sde = ConfigDict({"name": "brownian", "sigma": 3.0})
+    config.model = ConfigDict({"name": "tiny_net", "features": 4, "dtype": "bfloat16"})
+    config.data.update({"name": "stripes", "levels": 256})
+    config.sampling.pc.update({"predictor": "heun", "corrector": "fixed_langevin"})
+    config.sampling.pc.update({"steps": 2, "corrector_steps": 3})
+    config = build.resolve(config)
+    experiment = build.experiment(config)
+    params = experiment.init_params(jax.random.key(0))
+    samples = experiment.sampler(jax.random.key(1), experiment.score_fn(params), (2, 8, 8, 1))
+    assert samples.nfe.tolist() == [2 * (2 + 3)] * 2
+    images = build.dataset(config, "train").images[:4]
+    assert np.isfinite(experiment.train_loss(params, jax.random.key(2), images)).all()
 
 
 def test_a_data_set_is_checked_and_whole(names):

@@ -94,6 +94,34 @@ MISTAKES = {
         ["'digit'", "digits", "Did you mean"],
     ),
     "no steps": (["--config", DIGITS, "--config.training.steps=0"], ["config.training.steps", "0"]),
+    "negative seed": (
+        ["--config", DIGITS, "--config.training.seed=-1"],
+        ["config.training.seed is -1", ">= 0"],
+    ),
+    "no snapshot images": (
+        ["--config", DIGITS, "--config.training.snapshot_images=0"],
+        ["config.training.snapshot_images is 0", ">= 1"],
+    ),
+    "no probes": (
+        ["--config", DIGITS, "--mode=eval", "--config.likelihood.probes=0"],
+        ["config.likelihood.probes is 0", ">= 1"],
+    ),
+    "too many levels for the image": (
+        ["--config", DIGITS, "--config.model.channel_multipliers=(1,2,2,2,2)"],
+        ["config.data.image_size is 8", "16", "config.model.channel_multipliers"],
+    ),
+    "a parameterization that needs a chain": (
+        ["--config", "configs/vp/digits.py", "--config.parameterization.name=vp_discrete"],
+        ["config.parameterization.name", "'vp_discrete'", "config.parameterization.n"],
+    ),
+    "logarithm of label 0": (
+        ["--config", "configs/ve/cifar10.py:ncsnpp", "--config.model.embedding=fourier"],
+        ["config.model.embedding", "'fourier'", "'ve_discrete'", "'positional'"],
+    ),
+    "gradients clipped to nothing": (
+        ["--config", DIGITS, "--config.optimizer.clip_norm=0.0"],
+        ["config.optimizer.clip_norm is 0", "negative"],
+    ),
     "a number that JSON cannot hold": (
         ["--config", DIGITS, "--config.optimizer.clip_norm=inf"],
         ["config.optimizer.clip_norm", "inf"],
@@ -117,6 +145,13 @@ def test_batch_that_the_devices_do_not_divide(workdir, mode, name):
     arguments = ("--config", DIGITS, "--mode", mode, f"--{setting}=6")
     message = fail(workdir, *arguments, devices=4)
     assert f"{setting} is 6" in message and "4 devices" in message and "multiple of 4" in message
+
+
+def test_a_workdir_that_is_a_file(workdir):
+    workdir.write_text("mine")
+    message = fail(workdir, "--config", DIGITS)
+    assert f"--workdir {workdir} is not a folder" in message and "name another" in message
+    assert workdir.read_text() == "mine"
 
 
 def test_cores_are_devices(workdir):
@@ -162,6 +197,7 @@ def test_help_says_what_and_how():
         command, cwd=commands.ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr
-    for part in ("--config", "--mode", "<train|eval|sample>", "--workdir", "--num_samples"):
+    flags = ("--config", "--mode", "<train|eval|sample>", "--workdir", "--num_samples")
+    for part in (*flags, "--cpu_devices"):
         assert part in done.stdout
     assert "python main.py --config configs/" in done.stdout

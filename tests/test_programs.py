@@ -91,7 +91,54 @@ def test_samples_are_pixels_of_the_seventeen_levels(experiment, params):
     assert (pixels != other).any()
 
 
+def test_an_image_that_is_not_finite_is_black_and_says_so(experiment, params):
+    def sampler(key, score_fn, shape):
+        drawn = experiment.sampler(key, score_fn, shape)
+        return drawn._replace(x=drawn.x.at[1, 0, 0].set(jnp.nan))
+
+    draw = programs.sampling_program(experiment._replace(sampler=sampler), 4, mesh(1))
+    pixels, _, converged = jax.device_get(draw(params, jax.random.key(0)))
+    assert converged.tolist() == [True, False, True, True]
+    assert (pixels[1] == 0).all() and (pixels[0] > 0).any()
+
+
 # ------------------------------------------------------------------------------------- training
+
+
+def test_training_of_a_real_network_compiles_once(config):
+    """Compilations as XLA counts them: one more placement of an input would be one more."""
+    config = config.copy_and_resolve_references()
+    config.model.update({"channel_multipliers": (1,), "attention_resolutions": ()})
+    tiny = build.experiment(config)
+    where = mesh(4)
+    fresh = jax.jit(
+        lambda key: training.create(tiny.init_params(key), tiny.optimizer),
+        out_shardings=sharding.replicated(where),
+    )
+    state = fresh(jax.random.key(0))
+    advance = programs.training_program(tiny, config, where)
+    images = build.dataset(config, "train").images[:8][None]
+    state, _ = advance(state, images, 1)
+    compilations = []
+
+    def count(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        with jax.transfer_guard("disallow"):  # `advance` asks for the copies that it needs
+            for i in range(3):
+                state, metrics = advance(state, images + np.uint8(i), 1)
+        # As after restoring a checkpoint.
+        state = jax.device_put(jax.device_get(state), sharding.replicated(where))
+        state, metrics = advance(state, images, 1)
+        assert not compilations
+        jax.jit(lambda x: x + 1)(state.step)
+        assert compilations  # the count counts
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert int(state.step) == 5 and np.isfinite(metrics["loss"])
 
 
 @pytest.mark.parametrize("size", [1, 3])

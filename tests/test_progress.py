@@ -25,6 +25,14 @@ def test_plain_lines_are_few_and_the_last_is_printed(capsys, clock):
     assert lines[-1] == "train: 100/100 step, 0 s left  loss 0.5"
 
 
+def test_a_note_stays_until_the_next(capsys, clock):
+    shown = progress.Progress("train", 100, unit="step")
+    shown.update(1, "loss 0.5")
+    clock[0] += 20
+    shown.update(2)
+    assert capsys.readouterr().err.endswith("loss 0.5\n")
+
+
 def test_time_left_counts_from_the_resumed_step(capsys, clock):
     shown = progress.Progress("train", 100, start=50, unit="step")
     clock[0] += 20

@@ -31,7 +31,9 @@ def run(tmp_path):
         eval_loss=lambda params, keys, images: jnp.full(len(images), params["w"]),
         learning_rate=lambda step: 0.1 * step,
         sampler=lambda key, score_fn, shape: types.SimpleNamespace(
-            x=jax.random.normal(key, shape), nfe=jnp.ones(shape[0]), converged=jnp.ones(shape[0])
+            x=jax.random.normal(key, shape),
+            nfe=jnp.ones(shape[0]),
+            converged=jnp.ones(shape[0], bool),
         ),
         score_fn=lambda params: None,
         to_pixels=lambda x: jnp.clip(255 * x, 0, 255).astype(jnp.uint8),
@@ -50,6 +52,7 @@ def say(run, step, loss=1.0):
     weight = {"w": jnp.float32(step)}
     state = types.SimpleNamespace(ema_params=weight)
     run.report(step, state, {"loss": jnp.float32(loss), "grad_norm": jnp.float32(2.0)})
+    run.snapshot(step, state)
 
 
 def test_each_thing_is_said_when_it_is_due(run, tmp_path):

@@ -211,6 +211,24 @@ def small(tmp_path_factory):
     return make
 
 
+def test_ve_with_its_own_network(tmp_path):
+    settings = {"training__steps": 2, "training__snapshot_every": 2}
+    args = arguments(tmp_path, sde="ve", **settings)
+    succeed(*args)
+    succeed(*args, "--mode", "eval")
+    succeed(*args, "--mode", "sample", "--num_samples=3", "--config.sampling.method=ode")
+    assert names(tmp_path / "samples") == ["ode_2.npz", "ode_2.png", "snapshot_2.png"]
+    results = files.read_json(tmp_path / "eval" / "results.json")
+    assert math.isfinite(results["bits_per_dim"]["mean"]) and results["not_converged"] == []
+
+
+def test_fewer_steps_than_there_are(copy):
+    before = (copy / "config.json").read_text()
+    code, message = commands.run(*arguments(copy, **CHUNKS[1]), "--config.training.steps=5")
+    assert code == 2 and f"trained to step {STEPS} already" in message
+    assert (copy / "config.json").read_text() == before
+
+
 @pytest.mark.parametrize("sde", ["vp", "ve"])
 def test_the_other_sdes_train_score_and_sample(small, sde):
     code, workdir = small(sde, "eval")
@@ -265,7 +283,9 @@ def saves_begun(workdir):
 
 
 def newest_checkpoint(workdir):
-    return max([0, *(int(name) for name in names(workdir / "checkpoints") if name.isdigit())])
+    return max(
+        [0, *(int(path.name) for path in workdir.glob("checkpoints/[0-9]*") if path.name.isdigit())]
+    )
 
 
 def gone_on(workdir):
@@ -287,26 +307,23 @@ def assert_same_run(workdir, reference, size):
     assert curve(workdir) == curve(reference)
 
 
-@pytest.mark.parametrize(("size", "last"), [(1, signal.SIGKILL), (3, signal.SIGTERM)])
+@pytest.mark.parametrize(("size", "last"), [(1, signal.SIGINT), (3, signal.SIGTERM)])
 def test_a_run_stopped_again_and_again_equals_one_never_stopped(reference, tmp_path, size, last):
     args = arguments(tmp_path, **CHUNKS[size])
     # Before there is any checkpoint.
     code, message = stop(signal.SIGKILL, args, lambda: last_step(tmp_path) >= 2)
     assert code == -signal.SIGKILL, message
+    assert newest_checkpoint(tmp_path) == 0
     # While a checkpoint is being written.
     before = saves_begun(tmp_path)
     code, message = stop(signal.SIGKILL, args, lambda: saves_begun(tmp_path) - before)
     assert code == -signal.SIGKILL, message
     # After the first line of a resumed run.
     code, message = stop(last, args, gone_on(tmp_path))
-    if last == signal.SIGTERM:
-        assert code == 128 + signal.SIGTERM, message
-        saved = newest_checkpoint(tmp_path)
-        assert f"stopped at step {saved}; checkpoint saved" in message
-        assert f"going on from step {saved}" in succeed(*args)
-    else:
-        assert code == -signal.SIGKILL, message
-        succeed(*args)
+    assert code == 128 + last, message
+    saved = newest_checkpoint(tmp_path)
+    assert f"stopped at step {saved}; checkpoint saved" in message
+    assert f"going on from step {saved}" in succeed(*args)
     assert_same_run(tmp_path, reference(size), size)
 
 

@@ -35,11 +35,11 @@ ROWS = {
     "sub-vp continuous": (vp_continuous(SubVPSDE()), 999 * T, -1 / -np.expm1(-B)),
     "ve continuous": (ve_continuous(VESDE()), SIGMA, 1 / SIGMA),
     "vp discrete": (
-        vp_discrete(VPSDE(0.1 / 4, 20.0 / 4), N),
+        vp_discrete(VPSDE(0.1 / 4, 20.0 / 4), n=N),
         T * (N - 1),
         -1 / np.sqrt(1 - ALPHA_BAR[STEP]),
     ),
-    "ve discrete": (ve_discrete(VESDE(), N), LEVEL, 1 / SIGMAS[LEVEL]),
+    "ve discrete": (ve_discrete(VESDE(), n=N), LEVEL, 1 / SIGMAS[LEVEL]),
 }
 
 
@@ -66,8 +66,8 @@ def test_row_gives_its_labels_and_scales(row, labels, scales):
 ROW_MAKERS = {
     "vp continuous": partial(vp_continuous, VPSDE()),
     "ve continuous": partial(ve_continuous, VESDE()),
-    "vp discrete": partial(vp_discrete, VPSDE(), 100),
-    "ve discrete": partial(ve_discrete, VESDE(), 100),
+    "vp discrete": partial(vp_discrete, VPSDE(), n=100),
+    "ve discrete": partial(ve_discrete, VESDE(), n=100),
 }
 
 

@@ -105,7 +105,7 @@ def test_batch_that_devices_divide():
 
 SPLIT = """
 import os
-os.sched_getaffinity = lambda process: range({cores})
+{cores}
 import jax
 from scoresde_jax import sharding
 sharding.split_cpu({count})
@@ -113,14 +113,19 @@ print(jax.device_count())
 """
 
 
+AFFINITY = "os.sched_getaffinity = lambda process: range({})"
+NOT_LINUX = "del os.sched_getaffinity; os.cpu_count = lambda: 2"
+
+
 @pytest.mark.parametrize(
     ("cores", "count", "flags", "devices"),
     [
-        (1, None, "", 1),
-        (3, None, "", 2),
-        (64, None, "", sharding.MOST_CPU_DEVICES),
-        (1, 3, "", 3),
-        (2, None, f"{commands.DEVICES}=5", 5),  # the user has chosen already
+        (AFFINITY.format(1), None, "", 1),
+        (AFFINITY.format(3), None, "", 2),
+        (AFFINITY.format(64), None, "", sharding.MOST_CPU_DEVICES),
+        (NOT_LINUX, None, "", 2),
+        (AFFINITY.format(1), 3, "", 3),
+        (AFFINITY.format(2), None, f"{commands.DEVICES}=5", 5),  # the user has chosen already
     ],
 )
 def test_cores_become_devices(cores, count, flags, devices):

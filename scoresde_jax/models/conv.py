@@ -4,7 +4,7 @@ XLA:CPU computes the weight gradient of a 3x3 convolution at 0.2-0.3 of the mach
 batch holds many pixels, and at 0.55-0.6 when it is given the batch in pieces of about
 `PIXELS_PER_CHUNK` pixels (jaxlib 0.10.2).  The derivative rule here therefore reads
 
-    d conv(x, w) = conv(dx, w) + concat_chunks conv(x_chunk, dw)
+    d conv(x, w) = conv(dx, w) + interleave_chunks conv(x_chunk, dw)
 
 whose transpose with respect to w is a sum of per-chunk weight gradients.  Values, and derivatives
 of every order and mode, are those of ``jax.lax.conv_general_dilated``; on accelerators it is called
@@ -46,8 +46,12 @@ def conv_general_dilated(lhs: Array, rhs: Array, window_strides, padding, **kwar
     return _chunked(conv, lhs, rhs)
 
 
-def chunk_count(batch: int, pixels_per_example: int) -> int:
-    """The divisor of `batch` that brings the pixels in a piece nearest to `PIXELS_PER_CHUNK`."""
+def chunk_count(batch: int, pixels_per_example: int, devices: int) -> int:
+    """How many pieces bring the pixels in one nearest to `PIXELS_PER_CHUNK`; divides `batch`.
+
+    Where the batch is split over devices, a piece is a device's share of it.
+    """
+    batch = batch // devices if batch % devices == 0 else batch
     divisors = [d for d in range(1, batch + 1) if batch % d == 0]
     pixels = batch * pixels_per_example
     return min(divisors, key=lambda d: abs(math.log(pixels / d / PIXELS_PER_CHUNK)))
@@ -66,9 +70,11 @@ def _chunked_jvp(conv, primals, tangents):
     if not isinstance(dx, SymbolicZero):
         dy = _chunked(conv, dx, w)
     if not isinstance(dw, SymbolicZero):
-        chunks = chunk_count(x.shape[0], math.prod(y.shape[1:-1]))
-        pieces = [_chunked(conv, piece, dw) for piece in jnp.split(x, chunks)]
-        dy = dy + jnp.concatenate(pieces)
+        chunks = chunk_count(x.shape[0], math.prod(y.shape[1:-1]), jax.local_device_count())
+        # Every chunks-th example, so that each device has a share of every piece.
+        pieces = x.reshape(-1, chunks, *x.shape[1:])
+        pieces = [_chunked(conv, pieces[:, i], dw) for i in range(chunks)]
+        dy = dy + jnp.stack(pieces, axis=1).reshape(y.shape)
     return y, dy
 
 

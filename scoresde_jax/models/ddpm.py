@@ -61,6 +61,11 @@ class DDPM(nn.Module):
         check_choices(self, CHOICES)
         super().__post_init__()
 
+    @property
+    def divisor(self) -> int:
+        """What the height and width of images must be multiples of."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
     @nn.compact
     def __call__(self, x: Array, label: Array, train: bool = False) -> Array:
         """Maps x, (B, H, W, C), and label, (B,), to the raw output, (B, H, W, C).

@@ -3,8 +3,7 @@
     y = gamma (x - mean) / sqrt(var + eps) + beta
 
 They differ in what the moments are taken over and in what happens to the means; each class says so.
-Class names and parameter names are those of the 2021 checkpoints.  The class-conditional versions
-of NCSN v1 are not here.
+Class names and parameter names are those of the 2021 checkpoints.
 """
 
 from collections.abc import Callable
@@ -108,10 +107,40 @@ class InstanceNorm2dPlus(nn.Module):
         alpha = self.param("alpha", around_one, shape).astype(x.dtype)
         gamma = self.param("gamma", around_one, shape).astype(x.dtype)
         beta = self.param("beta", nn.initializers.zeros, shape).astype(x.dtype)
-        means = x.mean(axis=(1, 2), keepdims=True)
-        spread = means.var(axis=-1, keepdims=True) + INSTANCE_EPSILON
-        contrast = (means - means.mean(axis=-1, keepdims=True)) * lax.rsqrt(spread)
-        return gamma * (_unit_variance(x - means, x) + alpha * contrast) + beta
+        return gamma * _instance_norm_plus(x, alpha) + beta
+
+
+class ConditionalInstanceNorm2dPlus(nn.Module):
+    """InstanceNorm++ with gamma, alpha and beta of the example's class (Song & Ermon 2019).
+
+    y = gamma_c ((x - mu) / sd + alpha_c (mu - m) / v) + beta_c
+
+    Attributes:
+      classes: number of classes.
+    """
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: Array, index: Array) -> Array:
+        """Normalises x, (B, H, W, C), each example by its class, (B,) int32 in [0, classes)."""
+
+        def start(key, shape, dtype=jnp.float32):
+            around_one = _normal_around_one(key, (shape[0], 2 * channels), dtype)
+            return jnp.concatenate([around_one, jnp.zeros((shape[0], channels), dtype)], axis=1)
+
+        channels = x.shape[-1]
+        table = nn.Embed(self.classes, 3 * channels, embedding_init=start, dtype=x.dtype)(index)
+        gamma, alpha, beta = jnp.split(table[:, None, None, :], 3, axis=-1)
+        return gamma * _instance_norm_plus(x, alpha) + beta
+
+
+def _instance_norm_plus(x: Array, alpha: Array) -> Array:
+    """x at unit variance, plus alpha times its channel means, normalised over channels."""
+    means = x.mean(axis=(1, 2), keepdims=True)
+    spread = means.var(axis=-1, keepdims=True) + INSTANCE_EPSILON
+    contrast = (means - means.mean(axis=-1, keepdims=True)) * lax.rsqrt(spread)
+    return _unit_variance(x - means, x) + alpha * contrast
 
 
 def _unit_variance(centred: Array, x: Array) -> Array:

@@ -13,15 +13,15 @@ import orbax.checkpoint as ocp
 
 from scoresde_jax.training.state import TrainState
 
-# Orbax reports every save and restore through absl at INFO; a user needs none of it.
-logging.getLogger("absl").setLevel(logging.WARNING)
+# Orbax reports every save and restore through absl at INFO, and reading only at WARNING; a user needs none of it.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Checkpoints:
     """The checkpoints of one run, by step."""
 
     def __init__(self, directory: str | pathlib.Path, *, keep: int = 3):
-        """Opens a directory; nothing is made before the first save.
+        """Names a directory; nothing is made or tidied up before the first save.
 
         Args:
           keep: newest checkpoints kept; older ones are deleted.
@@ -29,6 +29,7 @@ class Checkpoints:
         self._directory = pathlib.Path(directory).resolve()
         self._keep = keep
         self._manager: ocp.CheckpointManager | None = None
+        self._writing = False
 
     def save(self, state: TrainState, *, config: dict[str, Any], data: dict[str, Any]) -> None:
         """Saves a state under its own step, unless that step is saved already.
@@ -37,7 +38,7 @@ class Checkpoints:
           config: the resolved config, JSON.
           data: the position in the data, JSON.
         """
-        manager = self._open()
+        manager = self._open(writing=True)
         step = int(state.step)
         if step in manager.all_steps():
             return
@@ -81,12 +82,17 @@ class Checkpoints:
             self._manager.close()
             self._manager = None
 
-    def _open(self) -> ocp.CheckpointManager:
+    def _open(self, *, writing: bool = False) -> ocp.CheckpointManager:
+        """The manager; one that only reads leaves alone what another run is saving just now."""
+        if writing and not self._writing:
+            self.close()
         if self._manager is None:
+            self._writing = writing
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep,
-                enable_async_checkpointing=True,
-                cleanup_tmp_directories=True,
+                max_to_keep=self._keep if writing else None,
+                enable_async_checkpointing=writing,
+                cleanup_tmp_directories=writing,
+                read_only=not writing,
             )
             self._manager = ocp.CheckpointManager(
                 self._directory,

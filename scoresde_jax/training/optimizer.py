@@ -41,9 +41,9 @@ def adam(
     Args:
       schedule: step -> learning rate.
       weight_decay: decoupled (Loshchilov & Hutter 2019), times the learning rate.
-      clip_norm: largest gradient norm; infinity leaves gradients as they are.
+      clip_norm: largest gradient norm; a negative one leaves gradients as they are, as in 2021.
     """
     return optax.chain(
-        optax.clip_by_global_norm(clip_norm),
+        optax.clip_by_global_norm(clip_norm) if clip_norm >= 0 else optax.identity(),
         optax.adamw(schedule, b1=b1, b2=b2, eps=adam_eps, weight_decay=weight_decay),
     )

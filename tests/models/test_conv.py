@@ -47,7 +47,7 @@ def assert_close(ours, reference):
 
 
 def test_batch_is_cut():
-    assert conv.chunk_count(6, 64) == 3
+    assert conv.chunk_count(6, 64, jax.local_device_count()) == 3
     gradient = jax.grad(
         lambda w: conv.conv_general_dilated(X, w, (1, 1), "SAME", dimension_numbers=LAYOUT).sum()
     )
@@ -64,12 +64,35 @@ def test_one_derivative_costs_one_convolution():
 
 
 @pytest.mark.parametrize(
-    ("batch", "pixels", "expected"),
-    [(8, 1024, 8), (128, 64, 8), (8, 16, 1), (7, 4096, 7), (1, 4096, 1)],
+    ("batch", "pixels", "devices", "expected"),
+    [
+        (8, 1024, 1, 8),
+        (128, 64, 1, 8),
+        (128, 64, 2, 4),
+        (8, 16, 1, 1),
+        (7, 4096, 1, 7),
+        (7, 4096, 2, 7),
+        (1, 4096, 1, 1),
+    ],
 )
-def test_chunk_count(monkeypatch, batch, pixels, expected):
+def test_chunk_count(monkeypatch, batch, pixels, devices, expected):
     monkeypatch.undo()
-    assert conv.chunk_count(batch, pixels) == expected
+    assert conv.chunk_count(batch, pixels, devices) == expected
+
+
+def test_no_piece_moves_between_devices():
+    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+    split = jax.NamedSharding(mesh, jax.P("data"))
+
+    def loss(w, x):
+        y = conv.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=LAYOUT)
+        return jnp.cos(y).sum()
+
+    gradient = jax.jit(jax.grad(loss), in_shardings=(None, split))
+    text = gradient.lower(W, X).compile().as_text()
+    assert "all-reduce" in text  # of the gradient
+    for collective in ("all-to-all", "all-gather", "collective-permute"):
+        assert collective not in text
 
 
 def test_values(pair):

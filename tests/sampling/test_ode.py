@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian import default_sde, diagonal, every_sde
+from gaussian import correlated, default_sde, diagonal, every_sde
 
 from scoresde_jax.sampling import decode, encode, ode_sample
 from scoresde_jax.sde import VPSDE
@@ -16,9 +16,9 @@ DATA = diagonal(SHAPE)
 
 
 @jax.jit
-def draw(key, sde):
+def draw(key, sde, data):
     return ode_sample(
-        key, sde, DATA.score_fn(sde), (BATCH, *SHAPE), t_min=T_MIN, rtol=1e-4, atol=1e-4
+        key, sde, data.score_fn(sde), (BATCH, *SHAPE), t_min=T_MIN, rtol=1e-4, atol=1e-4
     )
 
 
@@ -36,7 +36,7 @@ def round_trip(sde, x, tol, max_steps=1000):
 
 @every_sde
 def test_samples_have_the_mean_and_std_of_the_data(sde):
-    samples = draw(jax.random.key(0), sde)
+    samples = draw(jax.random.key(0), sde, DATA)
     x = np.asarray(samples.x).reshape(BATCH, -1)
     # x_1 of the data has the std of the prior within 2 % (sigma_max 10) and a mean within
     # 5 % of a std; then 5 standard errors of 4096 samples.
@@ -44,6 +44,17 @@ def test_samples_have_the_mean_and_std_of_the_data(sde):
     assert np.all(np.abs(x.std(axis=0) / DATA.std - 1) < 0.075)
     assert np.all(samples.converged)
     assert samples.nfe.shape == (BATCH,) and np.all(samples.nfe % 6 == 2)
+
+
+@every_sde
+def test_samples_have_the_covariance_of_the_data(sde):
+    data = correlated(SHAPE)
+    x = np.asarray(draw(jax.random.key(0), sde, data).x).reshape(BATCH, -1)
+    wanted = data.basis @ np.diag(data.std**2) @ data.basis.T
+    # 5 standard errors of 4096 samples, at most sqrt(2 / 4096) of the largest variance, and 4 %
+    # because the prior has not the variance of x_1 (VE up to 10 against data of std 2).
+    assert np.all(np.abs(np.cov(x.T) - wanted) < 0.15 * data.std.max() ** 2)
+    assert np.max(np.abs(wanted - np.diag(np.diag(wanted)))) > 0.2 * data.std.max() ** 2
 
 
 @every_sde

@@ -88,6 +88,8 @@ def test_samples_have_the_mean_and_std_of_the_data(sde, predictor, corrector):
     mean, std = DATA.mean.reshape(-1), DATA.std
     assert np.all(np.abs(x.mean(axis=0) - mean) < 0.10 * std)
     assert np.all(np.abs(x.std(axis=0) / std - 1) < 0.10)
+    # And no pixel knows of another: 5 standard errors of a correlation.
+    assert np.all(np.abs(np.corrcoef(x.T) - np.eye(x.shape[1])) < 5 / np.sqrt(len(x)))
     np.testing.assert_array_equal(samples.nfe, STEPS * (1 + (corrector > 0)))
     assert samples.nfe.shape == samples.converged.shape == SHAPE[:1]
     assert np.all(samples.converged)
@@ -131,7 +133,7 @@ def test_constrain_is_applied_after_every_move_to_state_and_mean():
     times = []
 
     def add_one(key, sde, update, t):
-        jax.debug.callback(lambda t: times.append(float(t[0])), t)
+        jax.debug.callback(lambda t: times.append(float(t[0])), t, ordered=True)
         return update._replace(x=update.x + 1, x_mean=update.x_mean + 3)
 
     def run(**options):

@@ -69,6 +69,16 @@ def test_nothing_is_made_before_the_first_save(tmp_path, reopened):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_reading_leaves_alone_what_another_run_is_saving(tmp_path, reopened):
+    save(tmp_path, 2)
+    unfinished = tmp_path / "3.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    checkpoints = reopened(tmp_path)
+    assert checkpoints.latest_step() == 2
+    checkpoints.restore(2, shapes(), sharding.replicated(mesh()))
+    assert unfinished.is_dir()
+
+
 def test_round_trip_is_exact(tmp_path, reopened):
     save(tmp_path, 2, 3)
     checkpoints = reopened(tmp_path)

@@ -71,7 +71,7 @@ def test_gradients_are_clipped_to_the_norm(scale):
 def test_adam_by_hand():
     rate, b1, b2, eps = 0.1, 0.8, 0.95, 1e-3
     gradients = [0.5, -0.2, 0.7]
-    tx = training.adam(lambda step: rate, b1=b1, b2=b2, adam_eps=eps, clip_norm=math.inf)
+    tx = training.adam(lambda step: rate, b1=b1, b2=b2, adam_eps=eps, clip_norm=-1.0)
     params, _ = apply(tx, [jnp.array(g) for g in gradients], jnp.array(1.0))
     wanted, m, v = 1.0, 0.0, 0.0
     for k, g in enumerate(gradients, 1):

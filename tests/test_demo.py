@@ -1,0 +1,38 @@
+"""`make demo`, with a model that takes seconds: it ends with what it promises."""
+
+import commands
+import pytest
+from small_network import SmallNetwork
+
+import demo
+from scoresde_jax import build, files
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    config = commands.raw_config("subvp", training__steps=2)
+    monkeypatch.setattr(build, "_network", lambda section: SmallNetwork())
+    monkeypatch.setattr(demo, "WORKDIR", tmp_path / "demo")
+    monkeypatch.setattr(demo.digits, "get_config", lambda: config)
+    return demo.WORKDIR
+
+
+def test_it_trains_scores_and_draws(workdir, capsys):
+    assert demo.main() == 0
+    said = capsys.readouterr().out
+    bits = files.read_json(workdir / "eval" / "results.json")["bits_per_dim"]
+    assert bits["images"] == 297 and {"mean", "max"} == set(bits["nfe"])
+    assert f"{bits['mean']:.3f} +- {bits['standard_error']:.3f} on 297 test images" in said
+    for picture in workdir.rglob("*.png"):
+        assert str(picture) in said
+    assert "pc_2.png" in said and "training.png" in said
+    assert "time " in said and "train " in said
+
+
+def test_a_folder_of_another_model(workdir, capsys):
+    assert demo.main() == 0
+    demo.digits.get_config().model.features = 12
+    capsys.readouterr()
+    assert demo.main() == 2
+    message = capsys.readouterr().err
+    assert "config.model.features is 12, was 8" in message and f"remove {workdir}" in message
