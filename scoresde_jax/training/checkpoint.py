@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 
 from scoresde_jax.training.state import TrainState
 
-# Orbax reports every save and restore through absl at INFO, and reading only at WARNING; a user needs none of it.
+# Through absl orbax reports every save and restore, and warns of reading only; a user needs neither.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
