@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 
 from scoresde_jax.training.state import TrainState
 
-# Through absl orbax reports every save and restore, and warns of reading only; a user needs neither.
+# Through absl orbax reports every save and restore, and warns of reading only: nothing for a user.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
