@@ -220,12 +220,12 @@ def digits(sde: str) -> ConfigDict:
     config.training.update(
         {
             "batch_size": 64,
-            "steps": 1800,
+            "steps": 1900,
             "ema_decay": 0.995,
             "log_every": 50,
             "eval_every": 200,
             "checkpoint_every": 600,
-            "snapshot_every": 1800,
+            "snapshot_every": 1900,
         }
     )
     config.sampling.pc.update({"steps": 200, "t_min": t_min})
