@@ -1,4 +1,4 @@
-"""Every example of docs/extending.md runs, and does what it says."""
+"""Every example of docs/extending.md and of the README runs, and does what it says."""
 
 import pathlib
 import re
@@ -23,7 +23,8 @@ from scoresde_jax import (
 from scoresde_jax.losses import dsm_loss
 from scoresde_jax.types import bcast
 
-GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "extending.md"
+ROOT = pathlib.Path(__file__).parents[1]
+GUIDE = ROOT / "docs" / "extending.md"
 MEAN, STD = 0.3, 0.5
 
 
@@ -124,3 +125,10 @@ def test_a_data_set_is_checked_and_whole(names):
     stripes = names["stripes"]("train")
     assert stripes.images.shape == (64, 8, 8, 1)
     assert (stripes.images[0] == stripes.images[1].transpose(1, 0, 2)).all()
+
+
+def test_the_readme_draws():
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = {"__name__": "readme", "network": lambda x, label: -x}
+    exec(compile(block, "README.md", "exec"), found)
+    assert found["images"].shape == (16, 8, 8, 1) and np.isfinite(found["images"]).all()

@@ -31,7 +31,7 @@ def timestep_embedding(label: Array, features: int) -> Array:
 class GaussianFourierProjection(nn.Module):
     """Random Fourier features sin(2 pi W u), cos(2 pi W u) with W ~ N(0, scale^2), never trained.
 
-    Tancik et al. 2020; NCSN++ feeds u = log sigma (Song et al. 2021, App. C.2).
+    Tancik et al. 2020; NCSN++ of continuous times feeds u = log sigma.
 
     Attributes:
       features: number of frequencies; the output has twice as many channels.

@@ -1,4 +1,4 @@
-"""Predictor-corrector sampling (Song et al. 2021, section 3.2 and Algorithm 1).
+"""Predictor-corrector sampling (Song et al. 2021, section 4.2 and Algorithm 1).
 
     x ~ prior;   for t from 1 down to t_min:   x <- corrector(x, t);   x <- predictor(x, t)
 

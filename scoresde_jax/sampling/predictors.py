@@ -38,7 +38,7 @@ def reverse_diffusion(
 def probability_flow(
     key: Array, sde: SDE, score_fn: ScoreFn, x: Array, t: Array, *, n: int
 ) -> Update:
-    """The chain without noise, x - f_i + G_i^2 s / 2 (Song et al. 2021, appendix D.1)."""
+    """The chain without noise, x - f_i + G_i^2 s / 2 (Song et al. 2021, appendix D.3)."""
     del key
     f, G = sde.discretize(x, t, n)
     x = x - f + 0.5 * bcast(G**2, x) * score_fn(x, t)
