@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from scoresde_jax import data, likelihood, losses, sampling, score, sde, training
 from scoresde_jax.data import preprocess
-from scoresde_jax.models import DDPM, NCSNpp
+from scoresde_jax.models import DDPM, NCSN, NCSNpp, NCSNv2
 from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
 
 Config = Any  # a ConfigDict; type checkers know nothing of its attributes
@@ -36,7 +36,7 @@ PARAMETERIZATIONS = {
     "vp_continuous": score.vp_continuous,
     "vp_discrete": score.vp_discrete,
 }
-NETWORKS = {"ncsnpp": NCSNpp, "ddpm": DDPM}
+NETWORKS = {"ncsnpp": NCSNpp, "ddpm": DDPM, "ncsn": NCSN, "ncsnv2": NCSNv2}
 LOSSES = {"dsm": losses.dsm_loss, "smld": losses.smld_loss, "ddpm": losses.ddpm_loss}
 TIMES = {
     "uniform": losses.uniform_times,

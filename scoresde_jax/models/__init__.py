@@ -2,5 +2,6 @@
 
 from scoresde_jax.models.ddpm import DDPM
 from scoresde_jax.models.ncsnpp import NCSNpp
+from scoresde_jax.models.refinenet import NCSN, NCSNv2
 
-__all__ = ["DDPM", "NCSNpp"]
+__all__ = ["DDPM", "NCSN", "NCSNpp", "NCSNv2"]
