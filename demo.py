@@ -10,7 +10,7 @@ import time
 
 import run_lib
 from configs.subvp import digits
-from scoresde_jax import files, reports, sharding
+from scoresde_jax import files, sharding
 
 WORKDIR = pathlib.Path("runs/demo")
 UNIFORM_BITS = 4.087  # log2 17, what knowing nothing costs
@@ -24,19 +24,11 @@ def main() -> int:
     for mode in ("train", "eval", "sample"):
         print(f"--- {mode}", file=sys.stderr, flush=True)
         start = time.monotonic()
-        try:
-            code = run_lib.run(digits.get_config(), mode=mode, workdir=WORKDIR, num_samples=64)
-        except run_lib.UserError as error:
-            print(f"error: {error} Or remove {WORKDIR} to start anew.", file=sys.stderr)
-            return 2
-        except reports.RunError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+        config = digits.get_config()
+        code = run_lib.command(config, mode=mode, workdir=WORKDIR, num_samples=64)
         seconds[mode] = time.monotonic() - start
         if code:
+            print(f"the demo's folder is {WORKDIR}; remove it to start anew", file=sys.stderr)
             return code
     results = files.read_json(WORKDIR / "eval" / "results.json")
     bits = results["bits_per_dim"]

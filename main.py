@@ -44,25 +44,16 @@ def main(argv: list[str]) -> int:
         return fail(NO_CONFIG)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
-    from scoresde_jax import reports, sharding
+    from scoresde_jax import sharding
 
     sharding.split_cpu(FLAGS.cpu_devices)
     logging.set_verbosity(logging.ERROR)
-    try:
-        return run_lib.run(
-            FLAGS.config,
-            mode=FLAGS.mode,
-            workdir=FLAGS.workdir or run_lib.default_workdir(config_path()),
-            num_samples=FLAGS.num_samples,
-        )
-    except run_lib.UserError as error:
-        return fail(str(error))
-    except reports.RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return run_lib.command(
+        FLAGS.config,
+        mode=FLAGS.mode,
+        workdir=FLAGS.workdir or run_lib.default_workdir(config_path()),
+        num_samples=FLAGS.num_samples,
+    )
 
 
 def config_path() -> str:

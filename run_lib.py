@@ -64,6 +64,23 @@ def run(config: build.Config, *, mode: str, workdir: str | pathlib.Path, num_sam
     return verbs[mode](build.resolve(config), pathlib.Path(workdir))
 
 
+def command(
+    config: build.Config, *, mode: str, workdir: str | pathlib.Path, num_samples: int
+) -> int:
+    """`run` for a command line: what goes wrong is one message; returns the exit code."""
+    try:
+        return run(config, mode=mode, workdir=workdir, num_samples=num_samples)
+    except UserError as error:
+        _say(f"error: {error}")
+        return 2
+    except reports.RunError as error:
+        _say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+
+
 def default_workdir(config_file: str) -> pathlib.Path:
     """runs/<sde>-<dataset>-<variant> for configs/<sde>/<dataset>.py:<variant>."""
     file, _, variant = config_file.partition(":")
@@ -97,7 +114,7 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
     records = training.Records(workdir, start=run.start)
     progress = Progress("train", section.steps, start=run.start, unit="step")
     due = reports.Reports(experiment, config, run.mesh, workdir, records, progress, test_set)
-    step, state = run.start, run.state
+    step, state, metrics = run.start, run.state, {}
     with training.StopSignals() as stop:
         advance = programs.training_program(experiment, config, run.mesh)
         while step < section.steps and not stop.received:
@@ -111,6 +128,7 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
                 run.checkpoints.save(state, config=resolved, data=batches.get_state())
             due.snapshot(step, state)
         if stop.received and step > run.start:  # a signal may have come after the save was decided
+            due.check_finite(step, metrics)
             run.checkpoints.save(state, config=resolved, data=batches.get_state())
         for resource in (progress, records, run.checkpoints):
             resource.close()  # waits for the last checkpoint

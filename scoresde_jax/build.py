@@ -157,16 +157,14 @@ def experiment(config: Config) -> Experiment:
     _check_numbers(config)
     section = config.data
     network = _network(config.model)
-    divisor = getattr(network, "divisor", 1)
+    divisor = getattr(network, "divisor", 1)  # a network of one's own need not say
     if section.image_size % divisor:
         raise ValueError(
             f"config.data.image_size is {section.image_size}, which this network halves until "
             f"{divisor} pixels are one; choose fewer levels in config.model.channel_multipliers, "
             f"or images whose size is a multiple of {divisor}."
         )
-    if getattr(network, "embedding", "") == "fourier" and "discrete" in (
-        config.parameterization.name
-    ):
+    if config.model.get("embedding") == "fourier" and "discrete" in config.parameterization.name:
         raise ValueError(
             "config.model.embedding is 'fourier', which takes the logarithm of the label, but "
             f"labels of config.parameterization.name {config.parameterization.name!r} start at 0; "

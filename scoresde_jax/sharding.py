@@ -24,7 +24,7 @@ def split_cpu(count: int | None = None) -> None:
     """Makes several devices of one CPU, so that cores share a batch instead of each operation.
 
     XLA:CPU runs most operations of a small network on one core: two devices train the digits model
-    1.4 times as fast as one on the same two cores. Accelerators are left alone. To be called
+    1.6 times as fast as one on the same two cores. Accelerators are left alone. To be called
     before jax is first used; a device count given in XLA_FLAGS stays.
 
     Args:

@@ -35,4 +35,7 @@ def test_a_folder_of_another_model(workdir, capsys):
     capsys.readouterr()
     assert demo.main() == 2
     message = capsys.readouterr().err
-    assert "config.model.features is 12, was 8" in message and f"remove {workdir}" in message
+    assert (
+        "config.model.features is 12, was 8" in message
+        and f"folder is {workdir}; remove it" in message
+    )
