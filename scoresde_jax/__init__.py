@@ -1,12 +1,12 @@
 """Score-based generative modelling through SDEs: the table of contents.
 
-sde          VE, VP, sub-VP: forward SDEs, reverse SDE, probability-flow ODE
+sde          VE, linear VE, VP, sub-VP: forward SDEs, reverse SDE, probability-flow ODE
 score        how a network's output is a score
 losses       denoising score matching, continuous and on chains
 sampling     predictors, correctors, the PC loop, the ODE sampler and encoder
 likelihood   exact log-densities, bits/dim
 ode          adaptive solves on the device, per example
-models       NCSN++, DDPM++, DDPM
+models       NCSN++, DDPM++, DDPM, NCSN, NCSNv2
 data         digits, emoji, prepared TFDS sets
 training, evaluation, build: what the command line is made of; imported by name
 """
@@ -32,12 +32,13 @@ from scoresde_jax.score import (
     Parameterization,
     guide,
     make_score_fn,
+    ncsn,
     ve_continuous,
     ve_discrete,
     vp_continuous,
     vp_discrete,
 )
-from scoresde_jax.sde import SDE, VESDE, VPSDE, SubVPSDE, ode_drift, reverse_drift
+from scoresde_jax.sde import SDE, VESDE, VPSDE, LinearVESDE, SubVPSDE, ode_drift, reverse_drift
 from scoresde_jax.types import LogLikelihood, Network, Samples, ScoreFn, Update
 from scoresde_jax.version import __version__
 
@@ -45,6 +46,7 @@ __all__ = [
     "SDE",
     "VESDE",
     "VPSDE",
+    "LinearVESDE",
     "LogLikelihood",
     "Network",
     "Parameterization",
@@ -67,6 +69,7 @@ __all__ = [
     "langevin",
     "log_likelihood",
     "make_score_fn",
+    "ncsn",
     "ode_drift",
     "ode_sample",
     "pc_sample",

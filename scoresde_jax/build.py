@@ -29,10 +29,16 @@ from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
 
 Config = Any  # a ConfigDict; type checkers know nothing of its attributes
 
-SDES = {"ve": sde.VESDE, "vp": sde.VPSDE, "subvp": sde.SubVPSDE}
+SDES = {
+    "ve": sde.VESDE,
+    "vp": sde.VPSDE,
+    "subvp": sde.SubVPSDE,
+    "linear_ve": sde.LinearVESDE,
+}
 PARAMETERIZATIONS = {
     "ve_continuous": score.ve_continuous,
     "ve_discrete": score.ve_discrete,
+    "ncsn": score.ncsn,
     "vp_continuous": score.vp_continuous,
     "vp_discrete": score.vp_discrete,
 }
@@ -65,7 +71,8 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 DEFINED_FOR = {
     "ve_continuous": ("ve",),
     "ve_discrete": ("ve",),
-    "vp_continuous": ("vp", "subvp"),
+    "ncsn": ("ve",),
+    "vp_continuous": ("vp", "subvp", "linear_ve"),
     "vp_discrete": ("vp",),
     "smld": ("ve",),
     "ddpm": ("vp",),
@@ -197,7 +204,9 @@ def experiment(config: Config) -> Experiment:
 
 _INTERVALS = ("log_every", "eval_every", "checkpoint_every", "snapshot_every")
 # Keys and their least values, wherever a section has them.
-_LEAST: dict[str, int] = dict.fromkeys(("steps", "batch_size", "n_jitted_steps", *_INTERVALS), 1)
+_LEAST: dict[str, int] = dict.fromkeys(
+    ("steps", "batch_size", "microbatches", "n_jitted_steps", *_INTERVALS), 1
+)
 _LEAST |= dict.fromkeys(("snapshot_images", "keep_checkpoints", "corrector_steps"), 1)
 _LEAST |= dict.fromkeys(("max_steps", "probes", "n"), 1)
 _LEAST |= {"seed": 0, "warmup_steps": 0}
@@ -269,6 +278,12 @@ def _check_numbers(config: Config) -> None:
         # config.json and checkpoints are JSON.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{where} is {value}; it must be finite.")
+    batch_size, parts = config.training.batch_size, config.training.microbatches
+    if batch_size % parts:
+        raise ValueError(
+            f"config.training.microbatches is {parts}, which does not divide "
+            f"config.training.batch_size {batch_size}; choose one that does."
+        )
     if config.optimizer.clip_norm == 0:
         raise ValueError(
             "config.optimizer.clip_norm is 0, which leaves no gradient; "

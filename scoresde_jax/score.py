@@ -11,6 +11,7 @@ Not here: the networks (`models/`), what a score is used for (`losses.py`, `samp
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -73,7 +74,7 @@ def to_centered(x: Array) -> Array:
 
 
 def vp_continuous(sde: SDE, input: Callable[[Array], Array] = as_is) -> Parameterization:
-    """VP and sub-VP at continuous times: label 999 t, score = -output / std(t)."""
+    """VP, sub-VP and linear VE at continuous times: label 999 t, score = -output / std(t)."""
     return Parameterization(
         input, lambda t: MAX_LABEL * t, jnp.zeros_like, lambda t: -1 / _std(sde, t)
     )
@@ -99,13 +100,20 @@ def vp_discrete(sde: VPSDE, *, n: int, input: Callable[[Array], Array] = as_is) 
 
 def ve_discrete(sde: VESDE, *, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
     """SMLD, n levels: label round((1-t)(n-1)), 0 for the largest sigma; score = output / sigma."""
-
-    def label(t: Array) -> Array:
-        return jnp.round((1 - t) * (n - 1))
-
+    label = partial(_level, n=n)
     return Parameterization(
         input, label, jnp.zeros_like, lambda t: 1 / sde.sigma(1 - label(t) / max(n - 1, 1))
     )
+
+
+def ncsn(sde: VESDE, *, n: int, input: Callable[[Array], Array] = as_is) -> Parameterization:
+    """NCSN, n levels: labels as for SMLD, and the output is the score (Song & Ermon 2019)."""
+    del sde
+    return Parameterization(input, partial(_level, n=n), jnp.zeros_like, jnp.ones_like)
+
+
+def _level(t: Array, *, n: int) -> Array:
+    return jnp.round((1 - t) * (n - 1))
 
 
 def _std(sde: SDE, t: Array) -> Array:

@@ -6,9 +6,9 @@
     dx = [f - g^2 s / 2] dt                                       flow ODE          `ode_drift`
 
 with s(x, t) = grad_x log p_t(x), for VE, VP and sub-VP (Song et al. 2021, eqs. 5, 6, 13; section
-3.4; appendix B). An SDE is a frozen dataclass of numbers and a pytree: two VP SDEs of different
-beta share one compilation. It has no step count: a chain of n steps is asked for by `discretize(x,
-t, n)`.
+3.4; appendix B), and for the linear VE of Song et al. 2021b's code. An SDE is a frozen dataclass of
+numbers and a pytree: two VP SDEs of different beta share one compilation. It has no step count: a
+chain of n steps is asked for by `discretize(x, t, n)`.
 
 Not here: how a network's output becomes a score (`score.py`), losses (`losses.py`), loops
   (`sampling/`).
@@ -297,3 +297,50 @@ class VESDE:
         sigma, below = self.chain_sigmas(t, n)
         step = (sigma - below) * (sigma + below)
         return x + bcast(step, x) * score, jnp.sqrt(step) * below / sigma
+
+
+@register_pytree
+@dataclass(frozen=True)
+class LinearVESDE:
+    """Variance exploding with a linear std: dx = sigma_max sqrt(2 t) dw, std = t sigma_max.
+
+    The "linear VE" of the code of Song et al. 2021b; up to the scale of time, the process of Karras
+    et al. 2022. Unlike VE it starts at the data: std(0) = 0. It has no chain of its own:
+    `discretize` is Euler-Maruyama with a step of 1/n.
+    """
+
+    sigma_max: Array | float = 50.0
+
+    def drift(self, x: Array, t: Array) -> Array:
+        """Zero."""
+        del t
+        return jnp.zeros_like(x)
+
+    def diffusion(self, t: Array) -> Array:
+        """sigma_max sqrt(2 t)."""
+        return self.sigma_max * jnp.sqrt(2 * t)
+
+    def marginal(self, x0: Array, t: Array) -> tuple[Array, Array]:
+        """x_0 and t sigma_max."""
+        return x0, self.sigma_max * t
+
+    def prior_sample(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws from N(0, sigma_max^2 I): the data's own mean and variance are left out."""
+        return jax.random.normal(key, shape) * self.sigma_max
+
+    def prior_logp(self, z: Array) -> Array:
+        """Log-density of N(0, sigma_max^2 I), (B,) nats."""
+        return gaussian_logp(z, self.sigma_max)
+
+    def discretize(self, x: Array, t: Array, n: int) -> tuple[Array, Array]:
+        """Euler-Maruyama: 0, g / sqrt(n)."""
+        return jnp.zeros_like(x), self.diffusion(t) / jnp.sqrt(n)
+
+    def chain_alpha(self, t: Array, n: int) -> Array:
+        """One: Langevin steps are not scaled under VE."""
+        del n
+        return jnp.ones_like(jnp.asarray(t))
+
+    def likelihood_time(self, u: Array, t_min: float) -> Array:
+        """Evenly spread log t: g^2 / std^2 = 2 / t."""
+        return jnp.asarray(t_min) ** (1 - u)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde_jax.sde import VESDE, VPSDE, SubVPSDE
+from scoresde_jax.sde import VESDE, VPSDE, LinearVESDE, SubVPSDE
 from scoresde_jax.types import register_pytree
 
 SDES = {
@@ -21,6 +21,8 @@ SDES = {
     "vp-other": VPSDE(0.3, 12.0),
     "subvp": SubVPSDE(),
     "subvp-other": SubVPSDE(0.3, 12.0),
+    "linear_ve": LinearVESDE(20.0),
+    "linear_ve-other": LinearVESDE(10.0),
 }
 DEFAULTS = {name: sde for name, sde in SDES.items() if "-" not in name}
 

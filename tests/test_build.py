@@ -81,7 +81,9 @@ def test_every_name_of_a_config_is_checked(where, name):
     [
         ("subvp", "sampling__pc__predictor", "ancestral", "ve, vp"),
         ("subvp", "parameterization__name", "ve_continuous", "ve"),
-        ("ve", "parameterization__name", "vp_continuous", "vp, subvp"),
+        ("ve", "parameterization__name", "vp_continuous", "vp, subvp, linear_ve"),
+        ("vp", "parameterization__name", "ncsn", "ve"),
+        ("linear_ve", "sampling__pc__predictor", "ancestral", "ve, vp"),
         ("ve", "loss__name", "ddpm", "vp"),
         ("vp", "loss__name", "smld", "ve"),
     ],
@@ -94,10 +96,19 @@ def test_choices_that_do_not_go_together(sde, where, name, defined_for):
     assert f"defined for {defined_for} " in message and f"config.sde.name {sde!r}" in message
 
 
-@pytest.mark.parametrize("key", ["steps", "batch_size", "n_jitted_steps", "log_every"])
+@pytest.mark.parametrize(
+    "key", ["steps", "batch_size", "microbatches", "n_jitted_steps", "log_every"]
+)
 def test_counts_below_one(key):
     with pytest.raises(ValueError, match=rf"config\.training\.{key} is 0; it must be >= 1"):
         build.experiment(config(**{f"training__{key}": 0}))
+
+
+def test_microbatches_divide_the_batch():
+    with pytest.raises(ValueError) as error:
+        build.experiment(config(training__batch_size=12, training__microbatches=5))
+    assert "config.training.microbatches is 5" in str(error.value)
+    assert "config.training.batch_size 12" in str(error.value)
 
 
 # ------------------------------------------------------------------------------------- sections

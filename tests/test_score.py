@@ -12,13 +12,14 @@ from scoresde_jax.score import (
     as_is,
     guide,
     make_score_fn,
+    ncsn,
     to_centered,
     ve_continuous,
     ve_discrete,
     vp_continuous,
     vp_discrete,
 )
-from scoresde_jax.sde import VESDE, VPSDE, SubVPSDE
+from scoresde_jax.sde import VESDE, VPSDE, LinearVESDE, SubVPSDE
 
 T = np.asarray([1e-3, 0.2, 0.505, 0.9, 1.0], np.float32)
 N = 10
@@ -40,6 +41,8 @@ ROWS = {
         -1 / np.sqrt(1 - ALPHA_BAR[STEP]),
     ),
     "ve discrete": (ve_discrete(VESDE(), n=N), LEVEL, 1 / SIGMAS[LEVEL]),
+    "ncsn": (ncsn(VESDE(), n=N), LEVEL, np.ones(T.size)),
+    "linear ve": (vp_continuous(LinearVESDE(7.0)), 999 * T, -1 / (7.0 * T)),
 }
 
 

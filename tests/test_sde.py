@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from scoresde_jax.sde import (
     VESDE,
     VPSDE,
+    LinearVESDE,
     SubVPSDE,
     chain_index,
     chain_time,
@@ -25,6 +26,8 @@ def exact(sde, t):
     if isinstance(sde, VESDE):
         sigma = sde.sigma_min * (sde.sigma_max / sde.sigma_min) ** t
         return np.ones_like(t), sigma, sigma * np.sqrt(2 * np.log(sde.sigma_max / sde.sigma_min))
+    if isinstance(sde, LinearVESDE):
+        return np.ones_like(t), sde.sigma_max * t, sde.sigma_max * np.sqrt(2 * t)
     beta = sde.beta_min + t * (sde.beta_max - sde.beta_min)
     integral = sde.beta_min * t + t**2 / 2 * (sde.beta_max - sde.beta_min)
     mean, variance = np.exp(-integral / 2), -np.expm1(-integral)
@@ -119,7 +122,7 @@ def test_ve_chain_starts_from_no_noise():
 def test_chain_alpha_is_one_minus_beta_i(name):
     sde, n = SDES[name], 50
     alpha = sde.chain_alpha(chain_time(jnp.arange(n), n), n)
-    if name.startswith("ve"):
+    if "ve" in name:
         expected = np.ones(n)
     else:
         expected = 1 - np.linspace(sde.beta_min, sde.beta_max, n) / n
@@ -184,8 +187,9 @@ def test_one_time_is_the_same_time_for_every_example(sde):
         (VPSDE(), VPSDE(0.2, 10.0)),
         (SubVPSDE(), SubVPSDE(0.2, 10.0)),
         (VESDE(), VESDE(0.1, 3.0)),
+        (LinearVESDE(), LinearVESDE(3.0)),
     ],
-    ids=["vp", "subvp", "ve"],
+    ids=["vp", "subvp", "ve", "linear_ve"],
 )
 def test_two_sdes_of_one_kind_share_a_compilation(one, other):
     traces = []
@@ -233,8 +237,9 @@ def test_likelihood_time_inverts_the_integral_of_g2_over_variance(sde, t_min):
         (SubVPSDE(), 1e-5, 37.678947),
         (SubVPSDE(), 1e-3, 28.280883),
         (VESDE(), 1e-5, 2 * np.log(5000) * (1 - 1e-5)),
+        (LinearVESDE(), 1e-5, 2 * np.log(1e5)),
     ],
-    ids=["vp-5", "vp-3", "subvp-5", "subvp-3", "ve"],
+    ids=["vp-5", "vp-3", "subvp-5", "subvp-3", "ve", "linear_ve"],
 )
 def test_likelihood_time_has_the_known_normaliser(sde, t_min, z):
     np.testing.assert_allclose(mass(sde, t_min, 1.0), z, rtol=1e-7)

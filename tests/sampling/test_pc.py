@@ -19,7 +19,7 @@ from scoresde_jax.sampling import (
     probability_flow,
     reverse_diffusion,
 )
-from scoresde_jax.sde import VESDE, VPSDE, SubVPSDE
+from scoresde_jax.sde import VESDE, VPSDE
 
 SHAPE = (4096, 2, 2, 1)
 STEPS = 300
@@ -34,7 +34,7 @@ CORRECTORS = [identity, langevin, annealed_langevin]
 
 def predictors(sde, n=STEPS):
     """Those that the SDE has, each cut into n steps."""
-    moves = PREDICTORS[:-1] if isinstance(sde, SubVPSDE) else PREDICTORS
+    moves = PREDICTORS if isinstance(sde, VESDE | VPSDE) else PREDICTORS[:-1]
     return [partial(move, n=n) for move in moves]
 
 
