@@ -1,20 +1,20 @@
-"""Every variant of every config file builds, and says its shapes without computing anything."""
+"""Every variant of every config file builds, has the published size, and runs when reduced."""
 
 import importlib
+import json
 
 import commands
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from scoresde_jax import build
+from scoresde_jax import build, training
+from tests.golden import golden, published
 
 FILES = sorted(commands.ROOT.glob("configs/*/*.py"))
-ALL = [
-    (path, variant)
-    for path in FILES
-    for variant in importlib.import_module(f"configs.{path.parent.name}.{path.stem}").VARIANTS
-]
+COUNTS = json.loads((golden.HERE / "param_counts.json").read_text())["rows"]
+SCORE_SDE, SCORE_FLOW, SIZES = published.tables()
 
 
 def names(value):
@@ -26,10 +26,13 @@ def module(path):
     return importlib.import_module(f"configs.{path.parent.name}.{path.stem}")
 
 
+ALL = [(path, variant) for path in FILES for variant in module(path).VARIANTS]
+
+
 def test_there_is_a_file_for_every_sde_and_data_set():
     found = {(p.parent.name, p.stem) for p in FILES}
     wanted = {(s, d) for s in ("vp", "subvp", "ve") for d in ("digits", "emoji", "cifar10")}
-    assert wanted <= found
+    assert wanted | {("linear_ve", "digits")} <= found
 
 
 @pytest.mark.parametrize("path", FILES, ids=names)
@@ -43,25 +46,23 @@ def test_default_and_unknown_variants(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=names)
-def test_docstring_names_every_variant_and_a_command(path):
+def test_docstring_names_every_variant_its_size_and_a_command(path):
     doc = module(path).__doc__
     assert f"--config {path.relative_to(commands.ROOT).as_posix()}" in doc
     assert set(module(path).VARIANTS) <= set(doc.split())
+    for name, size in SIZES.items():
+        file, _, variant = name.partition(":")
+        if file == f"{path.parent.name}/{path.stem}":
+            assert any(line.split()[:2] == [variant, f"{size:,}"] for line in doc.splitlines())
 
 
 @pytest.mark.parametrize(("path", "variant"), ALL, ids=map(names, ALL))
 def test_variant_builds(path, variant):
     config = build.resolve(module(path).get_config(variant))
-    experiment = build.experiment(config)
     assert config.sde.name == path.parent.name and config.data.name == path.stem
-    x = jax.ShapeDtypeStruct((2, *experiment.image_shape), jnp.float32)
-    label = jax.ShapeDtypeStruct((2,), jnp.float32)
-    key = jax.random.key(0)
-    output, variables = jax.eval_shape(experiment.network.init_with_output, key, x, label)
-    assert output.shape == x.shape and output.dtype == x.dtype
-    params = variables["params"]
+    count = sum(np.prod(shape) for shape in published.shapes(config).values())
     if variant == "tiny":
-        assert sum(leaf.size for leaf in jax.tree.leaves(params)) < 100_000
+        assert count < 100_000
         assert config.training.steps <= 100
 
 
@@ -69,3 +70,95 @@ def test_the_same_section_is_not_shared_between_configs():
     first, second = (module(FILES[0]).get_config() for _ in range(2))
     first.training.batch_size = 1
     assert second.training.batch_size != 1
+
+
+def test_the_table_of_old_names_is_whole():
+    assert set(SCORE_SDE) == set(COUNTS) and len(SCORE_SDE) == 39
+    assert len(SCORE_FLOW) == 8 and len(SIZES) == 47
+
+
+@pytest.mark.parametrize("old", SCORE_SDE)
+def test_the_size_and_settings_of_score_sde(old):
+    assert published.differences(old, COUNTS[old]) == []
+    assert SIZES[SCORE_SDE[old]] == COUNTS[old]["params"]
+
+
+@pytest.mark.parametrize("old", SCORE_FLOW)
+def test_the_size_and_settings_of_score_flow(old):
+    config = published.config(SCORE_FLOW[old])
+    sizes = {True: 106_632_579, False: 61_804_419}
+    ours = published.description(config)
+    assert ours["params"] == SIZES[SCORE_FLOW[old]] == sizes["deep" in old]
+    assert (ours["sde"], ours["ema"], ours["reduce_mean"]) == (
+        f"{old.partition('/')[0]}sde",
+        0.9999,
+        True,
+    )
+    t_min = {"vp": (1e-5, 1e-3), "subvp": (1e-2, 1e-2)}[config.sde.name]
+    assert config.sampling.method == "ode"
+    assert (config.loss.t_min, config.sampling.ode.t_min) == t_min
+    assert config.training.steps == (950_001 if "deep" in old else 1_300_001)
+    assert config.data.flip == ("cifar10" in old)
+    assert config.model.dropout == (0.1 if "cifar10" in old else 0.0)
+
+
+# ------------------------------------------------------------------------------------ reduced runs
+
+
+def reduced(name):
+    """The config of a published variant, 8 pixels high and narrow."""
+    config = published.config(name)
+    config.data.image_size = 8
+    config.model.features = 32 if config.model.name == "ddpm" else 8  # DDPM has 32 groups
+    if "channel_multipliers" in config.model:
+        config.model.channel_multipliers = config.model.channel_multipliers[:3]
+        config.model.blocks_per_level = 1
+        config.model.attention_resolutions = (4,)
+    config.training.batch_size = config.sampling.batch_size = 2
+    config.sampling.pc.update({"n": config.sampling.pc.steps, "steps": 1, "corrector_steps": 1})
+    config.optimizer.warmup_steps = 0
+    config.likelihood.update({"rtol": 1e3, "atol": 1e3})  # a step as long as it likes
+    return config
+
+
+def switches(config):
+    """What tells one reduced variant from another: all but numbers that change no program."""
+    numbers = ("n", "t_min", "classes", "dropout", "fourier_scale")
+    kept = {
+        section: {k: v for k, v in config[section].to_dict().items() if k not in numbers}
+        for section in ("parameterization", "loss", "model")
+    }
+    kept["sampling"] = [config.sampling.pc.predictor, config.sampling.pc.corrector]
+    kept["others"] = [config.sde.name, config.sampling.method, config.data.centered]
+    return json.dumps(kept, sort_keys=True)
+
+
+DISTINCT = {switches(reduced(name)): name for name in [*SCORE_SDE.values(), *SCORE_FLOW.values()]}
+
+
+@pytest.mark.parametrize("name", sorted(DISTINCT.values()))
+def test_reduced_variant_trains_samples_and_scores(name):
+    experiment = build.experiment(reduced(name))
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+
+    @jax.jit
+    def run(key):
+        state = training.create(experiment.init_params(key), experiment.optimizer)
+        options = {"loss_fn": experiment.train_loss, "tx": experiment.optimizer, "ema_decay": 0.9}
+        first = state.params
+        state, metrics = training.train_step(state, key, images, **options)
+        moved = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), first, state.params)
+        metrics["moved"] = jnp.max(jnp.stack(jax.tree.leaves(moved)))
+        score_fn = experiment.score_fn(state.params)
+        samples = experiment.sampler(key, score_fn, (2, *experiment.image_shape))
+        x = experiment.scale_eval(jax.random.split(key, 2), images)
+        density = experiment.log_likelihood(jax.random.split(key, 2), score_fn, x)
+        return metrics, samples, density
+
+    compiled = run.lower(jax.random.key(0)).compile(commands.COMPILER)
+    metrics, samples, density = compiled(jax.random.key(0))
+    assert np.isfinite(metrics["loss"])
+    # Adam's first step is the learning rate, whatever the gradient.
+    np.testing.assert_allclose(metrics["moved"], experiment.learning_rate(0), rtol=1e-3)
+    assert np.isfinite(samples.x).all() and samples.converged.all()
+    assert np.isfinite(density.logp).all() and density.converged.all()

@@ -1,22 +1,25 @@
-"""CIFAR-10, 32x32 colour, with the sub-VP SDE: the models of Song et al. 2021.
+"""CIFAR-10, 32x32 colour, with the sub-VP SDE: the models of Song et al. 2021 and 2021b.
 
     python main.py --config configs/subvp/cifar10.py --mode train
 
 Needs the data once: pip install -e .[tfds]; python -m scoresde_jax.data.prepare cifar10
 
-variant                   parameters    published: FID with PC, FID with ODE, bits/dim
-default                   the same as ddpmpp_continuous
-ddpmpp_continuous         61,804,419    2.61, 3.16, 3.02
-ddpmpp_deep_continuous    106,632,579   2.41, 2.92, 2.99
-ncsnpp_continuous         62,693,251
-ncsnpp_deep_continuous    107,521,411
-ddpm_continuous           35,218,947    ODE 3.56, 3.05
+variant                       parameters    published
+default                       the same as ddpmpp_continuous
+ddpmpp_continuous             61,804,419    FID 2.61 (PC), 3.16 (ODE); 3.02 bits/dim
+ddpmpp_deep_continuous        106,632,579   FID 2.41 (PC), 2.92 (ODE); 2.99 bits/dim
+ncsnpp_continuous             62,693,251    none
+ncsnpp_deep_continuous        107,521,411   none
+ddpm_continuous               35,218,947    FID 3.56 (ODE); 3.05 bits/dim
+flow_ddpmpp_continuous        61,804,419    2.83 bits/dim for the best of score_flow's four
+flow_ddpmpp_deep_continuous   106,632,579   the same, deeper
+
+score_flow's likelihoods add --config.loss.times=likelihood, or .weighting=likelihood, or both.
 """
 
 from configs import common
-from configs.common import NCSNPP, cifar10, ddpm, ncsnpp
-
-DEEP = {"steps": 950_001}
+from configs.common import ddpm, ncsnpp
+from configs.published import DEEP, NCSNPP, cifar10, flow
 
 VARIANTS = {
     "default": lambda: cifar10("subvp", ncsnpp()),
@@ -27,6 +30,10 @@ VARIANTS = {
         "subvp", ncsnpp(blocks_per_level=8, **NCSNPP), **DEEP
     ),
     "ddpm_continuous": lambda: cifar10("subvp", ddpm()),
+    "flow_ddpmpp_continuous": lambda: flow(cifar10("subvp", ncsnpp())),
+    "flow_ddpmpp_deep_continuous": lambda: flow(
+        cifar10("subvp", ncsnpp(blocks_per_level=8), **DEEP)
+    ),
 }
 
 

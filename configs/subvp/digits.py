@@ -1,4 +1,4 @@
-"""Digits, 8x8 grey, with the subvp SDE.
+"""Digits, 8x8 grey, with the sub-VP SDE.
 
     python main.py --config configs/subvp/digits.py --mode train
 
@@ -7,12 +7,12 @@ best      deeper and longer, for likelihood; figures in the README
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.digits("subvp"),
-    "best": lambda: common.longer(common.digits("subvp")),
-    "tiny": lambda: common.tiny(common.digits("subvp")),
+    "default": lambda: small.digits("subvp"),
+    "best": lambda: small.longer(small.digits("subvp")),
+    "tiny": lambda: small.tiny(small.digits("subvp")),
 }
 
 

@@ -1,4 +1,4 @@
-"""Emoji, 32x32 colour, with the subvp SDE.
+"""Emoji, 32x32 colour, with the sub-VP SDE.
 
     python main.py --config configs/subvp/emoji.py --mode train
 
@@ -6,11 +6,11 @@ default   about 1 M parameters
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.emoji("subvp"),
-    "tiny": lambda: common.tiny(common.emoji("subvp")),
+    "default": lambda: small.emoji("subvp"),
+    "tiny": lambda: small.tiny(small.emoji("subvp")),
 }
 
 

@@ -1,4 +1,4 @@
-"""Digits, 8x8 grey, with the ve SDE.
+"""Digits, 8x8 grey, with the VE SDE.
 
     python main.py --config configs/ve/digits.py --mode train
 
@@ -6,11 +6,11 @@ default   0.75 M parameters, minutes on two CPU cores
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.digits("ve"),
-    "tiny": lambda: common.tiny(common.digits("ve")),
+    "default": lambda: small.digits("ve"),
+    "tiny": lambda: small.tiny(small.digits("ve")),
 }
 
 

@@ -1,4 +1,4 @@
-"""Emoji, 32x32 colour, with the ve SDE.
+"""Emoji, 32x32 colour, with the VE SDE.
 
     python main.py --config configs/ve/emoji.py --mode train
 
@@ -6,11 +6,11 @@ default   about 1 M parameters
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.emoji("ve"),
-    "tiny": lambda: common.tiny(common.emoji("ve")),
+    "default": lambda: small.emoji("ve"),
+    "tiny": lambda: small.tiny(small.emoji("ve")),
 }
 
 

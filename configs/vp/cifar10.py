@@ -1,26 +1,29 @@
-"""CIFAR-10, 32x32 colour, with the VP SDE: the models of Song et al. 2021.
+"""CIFAR-10, 32x32 colour, with the VP SDE: the models of Song et al. 2021 and 2021b.
 
     python main.py --config configs/vp/cifar10.py --mode train
 
 Needs the data once: pip install -e .[tfds]; python -m scoresde_jax.data.prepare cifar10
 
-variant                   parameters    published: FID with PC, FID with ODE, bits/dim
-default                   the same as ddpmpp_continuous
-ddpmpp_continuous         61,804,419    2.55, 3.93, 3.16
-ddpmpp_deep_continuous    106,632,579   2.41, 3.08, 3.13
-ddpmpp                    61,804,419    2.78
-ncsnpp_continuous         62,693,251
-ncsnpp_deep_continuous    107,521,411
-ncsnpp                    62,693,251
-ddpm                      35,218,947    3.24, 3.37, 3.28
-ddpm_continuous           35,218,947    ODE 3.69, 3.21
-ddpm_unconditional        32,329,347
+variant                       parameters    published
+default                       the same as ddpmpp_continuous
+ddpmpp_continuous             61,804,419    FID 2.55 (PC), 3.93 (ODE); 3.16 bits/dim
+ddpmpp_deep_continuous        106,632,579   FID 2.41 (PC), 3.08 (ODE); 3.13 bits/dim
+ddpmpp                        61,804,419    FID 2.78 (PC)
+ncsnpp_continuous             62,693,251    none
+ncsnpp_deep_continuous        107,521,411   none
+ncsnpp                        62,693,251    none
+ddpm                          35,218,947    FID 3.24 (ancestral), 3.37 (ODE); 3.28 bits/dim
+ddpm_continuous               35,218,947    FID 3.69 (ODE); 3.21 bits/dim
+ddpm_unconditional            32,329,347    none
+flow_ddpmpp_continuous        61,804,419    2.83 bits/dim for the best of score_flow's four
+flow_ddpmpp_deep_continuous   106,632,579   the same, deeper
+
+score_flow's likelihoods add --config.loss.times=likelihood, or .weighting=likelihood, or both.
 """
 
 from configs import common
-from configs.common import NCSNPP, cifar10, ddpm, discrete, ncsnpp
-
-DEEP = {"steps": 950_001}
+from configs.common import ddpm, ncsnpp
+from configs.published import DEEP, NCSNPP, cifar10, discrete, flow
 
 VARIANTS = {
     "default": lambda: cifar10("vp", ncsnpp()),
@@ -33,6 +36,8 @@ VARIANTS = {
     "ddpm": lambda: discrete(cifar10("vp", ddpm()), "ancestral"),
     "ddpm_continuous": lambda: cifar10("vp", ddpm()),
     "ddpm_unconditional": lambda: discrete(cifar10("vp", ddpm(conditional=False)), "ancestral"),
+    "flow_ddpmpp_continuous": lambda: flow(cifar10("vp", ncsnpp())),
+    "flow_ddpmpp_deep_continuous": lambda: flow(cifar10("vp", ncsnpp(blocks_per_level=8), **DEEP)),
 }
 
 

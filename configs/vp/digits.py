@@ -1,4 +1,4 @@
-"""Digits, 8x8 grey, with the vp SDE.
+"""Digits, 8x8 grey, with the VP SDE.
 
     python main.py --config configs/vp/digits.py --mode train
 
@@ -6,11 +6,11 @@ default   0.75 M parameters, minutes on two CPU cores
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.digits("vp"),
-    "tiny": lambda: common.tiny(common.digits("vp")),
+    "default": lambda: small.digits("vp"),
+    "tiny": lambda: small.tiny(small.digits("vp")),
 }
 
 

@@ -1,4 +1,4 @@
-"""Emoji, 32x32 colour, with the vp SDE.
+"""Emoji, 32x32 colour, with the VP SDE.
 
     python main.py --config configs/vp/emoji.py --mode train
 
@@ -6,11 +6,11 @@ default   about 1 M parameters
 tiny      seconds; for tests
 """
 
-from configs import common
+from configs import common, small
 
 VARIANTS = {
-    "default": lambda: common.emoji("vp"),
-    "tiny": lambda: common.tiny(common.emoji("vp")),
+    "default": lambda: small.emoji("vp"),
+    "tiny": lambda: small.tiny(small.emoji("vp")),
 }
 
 

@@ -31,23 +31,39 @@ def names(folder: str, prefix: str = "") -> list[str]:
 
 def load(name: str) -> Golden:
     """Reads `name`, a path below this folder without its ending."""
-    meta = json.loads((HERE / f"{name}.json").read_text())
-    with np.load(HERE / f"{name}.npz") as file:
+    return read(HERE / name)
+
+
+def read(path: Path) -> Golden:
+    """Reads `path`, without its ending."""
+    meta = json.loads(path.with_name(path.name + ".json").read_text())
+    with np.load(path.with_name(path.name + ".npz")) as file:
         arrays = dict(file)
-    params: dict[str, Any] = {}
-    shapes = {}
+    stored = {n.removeprefix("param:"): v for n, v in arrays.items() if n.startswith("param:")}
     start = 0
-    for path, stored in meta.get("param_table", []):
-        shape = (stored[-1],) if "GroupNorm_" in path else tuple(stored)
-        stop = start + math.prod(stored)
-        *modules, leaf = path.split("/")
-        branch = params
+    for name, shape in meta.get("param_table", []) if "params_flat" in arrays else []:
+        stop = start + math.prod(shape)
+        stored[name] = arrays["params_flat"][start:stop].reshape(shape)
+        start = stop
+    flat = {name: today(name, array) for name, array in stored.items()}
+    return Golden(meta, arrays, nested(flat), {name: array.shape for name, array in flat.items()})
+
+
+def today(name: str, array: np.ndarray) -> np.ndarray:
+    """A parameter of the original in the shape that flax gives it today."""
+    return array.reshape(array.shape[-1:]) if "GroupNorm_" in name else array
+
+
+def nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
+    """{"a/b": array} -> {"a": {"b": array}}."""
+    tree: dict[str, Any] = {}
+    for name, array in flat.items():
+        *modules, leaf = name.split("/")
+        branch = tree
         for module in modules:
             branch = branch.setdefault(module, {})
-        branch[leaf] = arrays["params_flat"][start:stop].reshape(shape)
-        shapes[path] = shape
-        start = stop
-    return Golden(meta, arrays, params, shapes)
+        branch[leaf] = array
+    return tree
 
 
 def relative_error(found, expected) -> float:

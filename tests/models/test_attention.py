@@ -1,6 +1,6 @@
 """Attention equals the 2021 code's, and does not care for the order of pixels."""
 
-from golden import load, relative_error
+from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.attention import AttnBlock, AttnBlockpp
 from scoresde_jax.models.normalization import ddpm_group_norm

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from golden import load, relative_error
+from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp
 from scoresde_jax.models.layers import conv3x3

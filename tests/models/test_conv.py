@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from golden import relative_error
+from tests.golden.golden import relative_error
 from jax import lax
 
 from scoresde_jax.models import conv

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from golden import load, relative_error
+from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.embedding import GaussianFourierProjection, timestep_embedding
 

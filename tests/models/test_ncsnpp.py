@@ -4,72 +4,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import load, names, relative_error
 
 from scoresde_jax.models import NCSNpp
+from tests.golden.golden import load, names, relative_error
+from tests.golden.networks import apply, network, shapes
 
 OUTPUT = 1e-4  # float32; 2e-6 is usual, as between the original and its PyTorch port
 GRADIENT = 1e-3  # the same, through twice as many layers
 
 GOLDEN = names("b_models", "ncsnpp_")
-SWITCHES = {  # the original's key -> our field
-    "nf": "features",
-    "ch_mult": "channel_multipliers",
-    "num_res_blocks": "blocks_per_level",
-    "attn_resolutions": "attention_resolutions",
-    "dropout": "dropout",
-    "resamp_with_conv": "resample_with_conv",
-    "conditional": "conditional",
-    "fir": "fir",
-    "fir_kernel": "fir_kernel",
-    "skip_rescale": "skip_rescale",
-    "resblock_type": "block",
-    "progressive": "progressive",
-    "progressive_input": "progressive_input",
-    "progressive_combine": "progressive_combine",
-    "embedding_type": "embedding",
-    "fourier_scale": "fourier_scale",
-    "init_scale": "init_scale",
-    "nonlinearity": "activation",
-}
 DDPMPP = load("b_models/ncsnpp_ddpmpp_like")
 
 
-def network(golden):
-    model = golden.meta["config"]["full"]["model"]
-    values = {ours: model[key] for key, ours in SWITCHES.items()}
-    return NCSNpp(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
 def output(golden, params, x):
-    """The 2021 network: ours between 2x - 1 and the division by sigma."""
-    full, label = golden.meta["config"]["full"], golden.arrays["cond"]
-    model = full["model"]
-    raw = network(golden).apply(
-        {"params": params}, x if full["data"]["centered"] else 2 * x - 1, label
-    )
-    if not model["scale_by_sigma"]:
-        return raw
-    if model["embedding_type"] == "fourier":
-        return raw / label[:, None, None, None]
-    ends = np.log([model["sigma_max"], model["sigma_min"]])
-    sigmas = np.exp(np.linspace(*ends, model["num_scales"])).astype(np.float32)
-    return raw / sigmas[label.astype(int)][:, None, None, None]
-
-
-def shapes(net, channels=3, size=32):
-    """The paths and shapes of the parameters, nothing allocated."""
-    tree = jax.eval_shape(
-        net.init, jax.random.key(0), jnp.ones((1, size, size, channels)), jnp.ones(1)
-    )["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(key.key for key in path): leaf.shape for path, leaf in leaves}
+    return apply(golden.meta["config"]["full"], params, x, golden.arrays["cond"])
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_parameters(name):
     golden = load(name)
-    found = shapes(network(golden), *golden.arrays["x"].shape[:1:-1])
+    found = shapes(network(golden.meta["config"]["full"]), golden.arrays["x"].shape[1:])
     assert found == golden.shapes
     assert sum(map(np.prod, found.values())) == golden.meta["total_params"]
 
@@ -131,7 +85,7 @@ SKIPS = {
     ],
 )
 def test_sizes_of_the_released_networks(count, size, fields):
-    assert sum(map(np.prod, shapes(NCSNpp(**fields), size=size).values())) == count
+    assert sum(map(np.prod, shapes(NCSNpp(**fields), (size, size, 3)).values())) == count
 
 
 def test_starts_at_almost_zero():
@@ -142,7 +96,7 @@ def test_starts_at_almost_zero():
 
 
 def test_dropout_acts_in_training():
-    net = network(DDPMPP).clone(dropout=0.5)
+    net = network(DDPMPP.meta["config"]["full"]).clone(dropout=0.5)
 
     def run(**options):
         x, label = DDPMPP.arrays["x"], DDPMPP.arrays["cond"]
@@ -154,7 +108,7 @@ def test_dropout_acts_in_training():
 
 
 def test_half_precision():
-    net = network(DDPMPP).clone(dtype=jnp.bfloat16)
+    net = network(DDPMPP.meta["config"]["full"]).clone(dtype=jnp.bfloat16)
     x, label = DDPMPP.arrays["x"], DDPMPP.arrays["cond"]
     found = jax.jit(net.apply)({"params": DDPMPP.params}, x, label)
     assert found.dtype == jnp.float32

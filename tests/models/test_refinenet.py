@@ -1,60 +1,34 @@
 """NCSN and NCSNv2 equal the 2021 networks, with their parameter names and sizes."""
 
+from functools import partial
+
 import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import load, names, relative_error
 
 from scoresde_jax.models import NCSN, NCSNv2
+from tests.golden.golden import load, names, relative_error
+from tests.golden.networks import apply, network, shapes
 
 OUTPUT = 1e-4  # float32; 2e-6 is usual
 
 GOLDEN = [*names("b_models", "ncsn_v1"), *names("b_models", "ncsnv2_")]
-NORMS = {"InstanceNorm++": "instance++", "VarianceNorm": "variance"}
-INTERPOLATIONS = {"bilinear": "bilinear", "nearest_neighbor": "nearest"}
-
-
-def network(model):
-    shared = {
-        "features": model["nf"],
-        "activation": model["nonlinearity"],
-        "interpolation": INTERPOLATIONS[model["interpolation"]],
-    }
-    if model["name"] == "ncsn":
-        return NCSN(classes=model["num_classes"], **shared)
-    size = int(model["name"].removeprefix("ncsnv2_"))
-    return NCSNv2(size=size, normalization=NORMS[model["normalization"]], **shared)
-
-
-def shapes(net, size):
-    images = jnp.ones((1, size, size, 3))
-    tree = jax.eval_shape(net.init, jax.random.key(0), images, jnp.ones(1))["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(key.key for key in path): leaf.shape for path, leaf in leaves}
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_parameters(name):
     golden = load(name)
-    found = shapes(network(golden.meta["config"]["full"]["model"]), golden.arrays["x"].shape[1])
+    found = shapes(network(golden.meta["config"]["full"]), golden.arrays["x"].shape[1:])
     assert found == golden.shapes
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_output(name):
     golden = load(name)
-    model, x, label = (
-        golden.meta["config"]["full"]["model"],
-        *(golden.arrays[k] for k in "x cond".split()),
-    )
-    apply = jax.jit(network(model).apply, compiler_options=commands.COMPILER)
-    found = apply({"params": golden.params}, 2 * x - 1, label)
-    if model["scale_by_sigma"]:
-        ends = np.log([model["sigma_max"], model["sigma_min"]])
-        sigmas = np.exp(np.linspace(*ends, model["num_scales"])).astype(np.float32)
-        found = found / sigmas[label.astype(int)][:, None, None, None]
+    run = jax.jit(partial(apply, golden.meta["config"]["full"]), compiler_options=commands.COMPILER)
+    found = run(golden.params, golden.arrays["x"], golden.arrays["cond"])
     assert relative_error(found, golden.arrays["out"]) < OUTPUT
 
 
@@ -69,7 +43,7 @@ def test_output(name):
     ],
 )
 def test_sizes_of_the_released_networks(net, size, count):
-    assert sum(map(np.prod, shapes(net, size).values())) == count
+    assert sum(map(np.prod, shapes(net, (size, size, 3)).values())) == count
 
 
 def test_labels_may_be_floats():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import load, relative_error
+from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.resample import (
     conv_downsample,

@@ -1,0 +1,20 @@
+"""LSUN bedroom, 256x256 colour, with the VE SDE: NCSN++ of Song et al. 2021.
+
+    python main.py --config configs/ve/bedroom_256.py --mode train
+
+variant             parameters   published
+default             the same as ncsnpp_continuous
+ncsnpp_continuous   65,574,549   images only
+"""
+
+from configs import common
+from configs.published import pixels_256
+
+VARIANTS = {
+    "default": lambda: pixels_256("bedroom_256", sigma_max=378.0),
+    "ncsnpp_continuous": lambda: pixels_256("bedroom_256", sigma_max=378.0),
+}
+
+
+def get_config(variant=None):
+    return common.pick(VARIANTS, variant)

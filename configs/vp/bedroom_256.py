@@ -1,0 +1,17 @@
+"""LSUN bedroom, 256x256 colour, with the VP chain: DDPM (Ho et al. 2020).
+
+    python main.py --config configs/vp/bedroom_256.py --mode train
+
+variant   parameters    published
+default   the same as ddpm
+ddpm      111,569,923   FID 4.90 (Ho et al. 2020, large model); 6.36 (this one)
+"""
+
+from configs import common
+from configs.published import ddpm_256
+
+VARIANTS = {"default": lambda: ddpm_256("bedroom_256"), "ddpm": lambda: ddpm_256("bedroom_256")}
+
+
+def get_config(variant=None):
+    return common.pick(VARIANTS, variant)
