@@ -30,6 +30,7 @@ def training_program(experiment: build.Experiment, config: build.Config, mesh: M
             loss_fn=experiment.train_loss,
             tx=experiment.optimizer,
             ema_decay=config.training.ema_decay,
+            microbatches=config.training.microbatches,
         ),
         donate_argnums=0,
         out_shardings=everywhere,

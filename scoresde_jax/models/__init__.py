@@ -1,7 +1,7 @@
 """Networks: raw output from noisy images and a time label.  They know no SDE and no config."""
 
 from scoresde_jax.models.ddpm import DDPM
+from scoresde_jax.models.ncsn import NCSN, NCSNv2
 from scoresde_jax.models.ncsnpp import NCSNpp
-from scoresde_jax.models.refinenet import NCSN, NCSNv2
 
 __all__ = ["DDPM", "NCSN", "NCSNpp", "NCSNv2"]

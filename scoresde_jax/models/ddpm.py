@@ -21,6 +21,7 @@ from scoresde_jax.models.layers import (
     concat_channels,
     conv3x3,
     dense,
+    remat,
 )
 from scoresde_jax.models.normalization import NORMALIZATIONS
 from scoresde_jax.types import Array
@@ -44,6 +45,8 @@ class DDPM(nn.Module):
       normalization: "group" (32 groups), "instance", "instance++" or "variance".
       activation: "swish", "elu", "relu" or "lrelu".
       dtype: of the computation; parameters and output are float32.
+      remat_resolutions: heights at which the activations within a block are computed a second time
+        for the gradient instead of being kept.
     """
 
     features: int = 128
@@ -56,6 +59,7 @@ class DDPM(nn.Module):
     normalization: str = "group"
     activation: str = "swish"
     dtype: jnp.dtype = jnp.float32
+    remat_resolutions: tuple[int, ...] = ()
 
     def __post_init__(self):
         check_choices(self, CHOICES)
@@ -127,7 +131,7 @@ def _decode(net: DDPM, h: Array, skips: list[Array], temb: Array | None, train: 
 
 
 def _run_block(net: DDPM, h: Array, temb: Array | None, train: bool, features: int) -> Array:
-    block = ResnetBlockDDPM(
+    block = _at(net, h, ResnetBlockDDPM, (3,))(  # `train`, the third argument, is not an array
         activation=ACTIVATIONS[net.activation],
         normalize=NORMALIZATIONS[net.normalization],
         features=features,
@@ -137,4 +141,9 @@ def _run_block(net: DDPM, h: Array, temb: Array | None, train: bool, features: i
 
 
 def _attention(net: DDPM, h: Array) -> Array:
-    return AttnBlock(NORMALIZATIONS[net.normalization])(h)
+    return _at(net, h, AttnBlock)(NORMALIZATIONS[net.normalization])(h)
+
+
+def _at(net: DDPM, h: Array, block: type[nn.Module], static: tuple[int, ...] = ()) -> Any:
+    """The class of a block that takes h, with or without what it keeps for the gradient."""
+    return remat(block, static) if h.shape[1] in net.remat_resolutions else block

@@ -6,6 +6,7 @@ code: flax numbers parameters by them (``Conv_0``, ``NIN_3``), and its checkpoin
 Functions such as `conv3x3` create their layer in whichever module is being called.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -50,6 +51,21 @@ def check_choices(module: nn.Module, choices: dict[str, dict]) -> None:
         if value not in known:
             names = ", ".join(repr(name) for name in known)
             raise ValueError(f"{type(module).__name__}.{field} is {value!r}; known are {names}.")
+
+
+@functools.cache
+def remat(block: type[nn.Module], static_argnums: tuple[int, ...] = ()) -> type[nn.Module]:
+    """The block, its activations computed a second time for the gradient instead of kept.
+
+    Values, gradients and names of parameters are those of the block.
+
+    Args:
+      block: a module's class.
+      static_argnums: positions of arguments that are not arrays; the first after self is 1.
+    """
+    again = nn.remat(block, static_argnums=static_argnums)
+    again.__name__ = block.__name__  # flax numbers parameters by it
+    return again
 
 
 def fan_avg_init(scale: float = 1.0) -> nn.initializers.Initializer:

@@ -116,3 +116,36 @@ def test_one_compilation_serves_every_length(size):
             state, _ = steps(state, key, chunk, count)
     assert len(traces) == traced
     assert steps._cache_size() == 1
+
+
+def plain_loss(params, key, batch):
+    """Without noise: the same whichever part of a batch an example is in."""
+    del key
+    return jnp.sum((batch * params["w"] + params["b"]) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("microbatches", [2, 4])
+def test_parts_of_a_batch_add_up_to_its_gradient(microbatches):
+    options = {**OPTIONS, "loss_fn": plain_loss}
+    step = partial(training.train_step, start(), jax.random.key(0), BATCHES[0], **options)
+    whole, parts = step(), step(microbatches=microbatches)
+    assert_trees_close(parts, whole, rtol=1e-6)
+
+
+def test_every_part_has_examples_and_a_key_of_its_own():
+    seen = []
+
+    def loss_fn(params, key, batch):
+        jax.debug.callback(lambda k, b: seen.append((k.tolist(), b.tolist())), key_of(key), batch)
+        return jnp.sum(params["w"] * batch, axis=-1)
+
+    def key_of(key):
+        return jax.random.key_data(key)
+
+    batch = np.arange(12, dtype=np.float32).reshape(6, 2)
+    options = {**OPTIONS, "loss_fn": loss_fn}
+    training.train_step(start(), jax.random.key(0), batch, **options, microbatches=3)
+    jax.effects_barrier()
+    assert len({str(key) for key, _ in seen}) == len(seen) == 3
+    examples = sorted(row for _, part in seen for row in part)
+    assert examples == batch.tolist()
