@@ -1,8 +1,10 @@
-"""Trains, scores and samples score-based models.
+"""Trains, scores and samples score-based models, and brings weights in and out.
 
 python main.py --config configs/subvp/digits.py --mode train
 python main.py --config configs/subvp/digits.py --mode eval
 python main.py --config configs/subvp/digits.py --mode sample --num_samples 100
+python main.py --config configs/ve/cifar10.py --mode import --source checkpoint_12 --workdir runs/x
+python main.py --config configs/ve/cifar10.py --mode export --workdir runs/x
 """
 
 import difflib
@@ -22,9 +24,21 @@ config_flags.DEFINE_config_file(
     "The experiment: a file of configs/, with a variant after a colon. "
     "Any value can be set: --config.training.batch_size=64.",
 )
-flags.DEFINE_enum("mode", "train", ["train", "eval", "sample"], "What to do.")
+flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "eval", "sample", "import", "export"],
+    "What to do. import makes a workdir of --source, which the others then go on from; export "
+    "writes the parameters to <workdir>/export/params_<step>.safetensors.",
+)
 flags.DEFINE_string("workdir", None, "Where everything is written; runs/<config> by default.")
 flags.DEFINE_integer("num_samples", 64, "Images to draw in --mode sample.", lower_bound=1)
+flags.DEFINE_string(
+    "source",
+    None,
+    "The file for --mode import: a checkpoint of score_sde or score_flow (JAX), a .pth of "
+    "score_sde_pytorch, or what --mode export wrote.",
+)
 flags.DEFINE_integer(
     "cpu_devices",
     None,
@@ -35,6 +49,11 @@ flags.DEFINE_integer(
 
 NO_CONFIG = f"--config is missing, for example\n{(__doc__ or '').partition(chr(10))[2]}"
 
+SOURCE_AND_IMPORT = (
+    "--source FILE and --mode import go together: the file is what is imported, and no other mode "
+    "reads one."
+)
+
 
 def main(argv: list[str]) -> int:
     """Runs one verb; returns the exit code."""
@@ -42,6 +61,8 @@ def main(argv: list[str]) -> int:
         return fail(f"unexpected argument {argv[1]!r}; options look like --config FILE")
     if FLAGS.config is None:
         return fail(NO_CONFIG)
+    if (FLAGS.source is not None) != (FLAGS.mode == "import"):
+        return fail(SOURCE_AND_IMPORT)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
     from scoresde_jax import sharding
@@ -53,6 +74,7 @@ def main(argv: list[str]) -> int:
         mode=FLAGS.mode,
         workdir=FLAGS.workdir or run_lib.default_workdir(config_path()),
         num_samples=FLAGS.num_samples,
+        source=FLAGS.source or "",
     )
 
 

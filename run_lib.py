@@ -1,15 +1,16 @@
-"""The verbs of main.py: train, evaluate, sample. Loops and files; the maths is in scoresde_jax.
+"""The verbs of main.py: train, evaluate, sample, import, export.
+
+Loops and files; the maths is in scoresde_jax.
 
 Every verb first builds the whole experiment, so that a mistake costs no compilation and nothing is
 written; files are written under a temporary name and renamed.
 """
 
-import os
 import pathlib
 import sys
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +21,16 @@ from scoresde_jax import (
     data,
     evaluation,
     files,
+    interop,
     likelihood,
     programs,
     reports,
     sharding,
     training,
+    workdirs,
 )
 from scoresde_jax.data import preprocess
 from scoresde_jax.progress import Progress
-from scoresde_jax.types import Array
-
-# Sections that give a checkpoint's parameters their meaning; in one workdir they stay the same.
-MODEL_SECTIONS = ("sde", "parameterization", "model", "data")
 
 SAMPLING_ADVICE = {
     "ode": "raise config.sampling.ode.max_steps, or loosen config.sampling.ode.rtol and .atol",
@@ -43,33 +42,39 @@ class UserError(ValueError):
     """The user's mistake: what was expected, what came, what to do. Nothing was written."""
 
 
-class Trained(NamedTuple):
-    """The newest state of a workdir, or a fresh one, and where it lives."""
+def run(
+    config: build.Config,
+    *,
+    mode: str,
+    workdir: str | pathlib.Path,
+    num_samples: int,
+    source: str | pathlib.Path = "",
+) -> int:
+    """Runs one verb in a workdir; returns the exit code.
 
-    mesh: jax.sharding.Mesh
-    checkpoints: training.Checkpoints
-    state: training.TrainState
-    start: int  # the state's step
-    position: dict[str, Any]  # in the data
-
-
-def run(config: build.Config, *, mode: str, workdir: str | pathlib.Path, num_samples: int) -> int:
-    """Runs one verb, "train", "eval" or "sample", in a workdir; returns the exit code.
+    Args:
+      mode: "train", "eval", "sample", "import" or "export".
+      num_samples: for "sample".
+      source: for "import".
 
     Raises:
       UserError: config, data or workdir do not fit.
       RunError: training diverged.
     """
-    verbs = {"train": train, "eval": evaluate, "sample": partial(sample, num_samples=num_samples)}
+    verbs = {
+        "train": train,
+        "eval": evaluate,
+        "sample": partial(sample, num_samples=num_samples),
+        "import": partial(import_weights, source=source),
+        "export": export_weights,
+    }
     return verbs[mode](build.resolve(config), pathlib.Path(workdir))
 
 
-def command(
-    config: build.Config, *, mode: str, workdir: str | pathlib.Path, num_samples: int
-) -> int:
+def command(config: build.Config, **arguments: Any) -> int:
     """`run` for a command line: what goes wrong is one message; returns the exit code."""
     try:
-        return run(config, mode=mode, workdir=workdir, num_samples=num_samples)
+        return run(config, **arguments)
     except UserError as error:
         _say(f"error: {error}")
         return 2
@@ -100,7 +105,7 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
         train_set = build.dataset(config, "train")
         test_set = build.dataset(config, "test")
         batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
-        run = _open(experiment, config, workdir, ("training", "batch_size"))
+        run = _open(experiment, config, workdir, _mesh(config, "training"))
         if run.start > section.steps:
             raise ValueError(
                 f"{workdir} is trained to step {run.start} already, beyond config.training.steps "
@@ -133,6 +138,7 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
         for resource in (progress, records, run.checkpoints):
             resource.close()  # waits for the last checkpoint
     evaluation.training_figure(workdir / "training.png", training.read_records(workdir))
+    _say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
     if stop.received:
         saved = "checkpoint saved" if step > run.start else "nothing new to save"
         _say(f"stopped at step {step}; {saved}. The same command goes on from there.")
@@ -148,7 +154,7 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
     with _user_errors():
         experiment = build.experiment(config)
         test_set = build.dataset(config, "test")
-        run = _open(experiment, config, workdir, ("likelihood", "batch_size"), must_exist=True)
+        run = _open(experiment, config, workdir, _mesh(config, "likelihood"), must_exist=True)
     columns = programs.score(experiment, run.state.ema_params, config, run.mesh, test_set)
     converged, bpd = columns["converged"], columns["bpd"]
     failed = [int(i) for i in columns["index"][~converged]]
@@ -190,7 +196,7 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     section = config.sampling
     with _user_errors():
         experiment = build.experiment(config)
-        run = _open(experiment, config, workdir, ("sampling", "batch_size"), must_exist=True)
+        run = _open(experiment, config, workdir, _mesh(config, "sampling"), must_exist=True)
     draw = programs.sampling_program(experiment, section.batch_size, run.mesh)
     key = jax.random.key(section.seed)
     progress = Progress("sample", num_samples, unit="image")
@@ -217,47 +223,83 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     return 0
 
 
+def import_weights(
+    config: build.Config, workdir: pathlib.Path, *, source: str | pathlib.Path
+) -> int:
+    """Makes a workdir of a file of weights, for the other verbs to go on from.
+
+    Writes config.json and a checkpoint, as training does. docs/weights.md has the formats.
+    """
+    with _user_errors():
+        experiment = build.experiment(config)
+        workdirs.check_new(workdir)
+        workdirs.check_same_model(
+            config,
+            interop.stored_config(source),
+            f"{source} holds weights",
+            "Choose the config, variant and options it was exported with.",
+        )
+        shapes = interop.parameter_shapes(experiment.init_params)
+        weights = interop.read_weights(source, shapes)
+    state = training.resumed(
+        experiment.optimizer,
+        step=weights.step,
+        params=weights.params,
+        ema_params=weights.ema_params,
+        count=weights.count,
+        mu=weights.mu,
+        nu=weights.nu,
+    )
+    # As if the steps had been made here: a step takes one batch.
+    workdirs.begin(workdir, state, config=config.to_dict(), data={"next_index": weights.step})
+    for what in weights.lacks:
+        _say(f"{source} has no {what}")
+    print(
+        f"imported {weights.origin}, step {weights.step}, "
+        f"{_parameter_count(weights.params):,} parameters, into {workdir}; "
+        f"it has {', '.join(weights.found)}"
+    )
+    return 0
+
+
+def export_weights(config: build.Config, workdir: pathlib.Path) -> int:
+    """Writes the newest state as export/params_<step>.safetensors, which import takes back."""
+    with _user_errors():
+        experiment = build.experiment(config)
+        run = _open(experiment, config, workdir, sharding.device_mesh(), must_exist=True)
+    state = jax.device_get(run.state)
+    count, mu, nu = training.adam_moments(state)
+    weights = interop.Weights(run.start, state.params, state.ema_params, count, mu, nu)
+    target = workdir / "export" / f"params_{run.start}.safetensors"
+    interop.write_weights(target, weights, config=config.to_dict())
+    print(f"exported step {run.start}: {target}")
+    return 0
+
+
 def _open(
     experiment: build.Experiment,
     config: build.Config,
     workdir: pathlib.Path,
-    batch: tuple[str, str],
+    mesh: jax.sharding.Mesh,
     *,
     must_exist: bool = False,
-) -> Trained:
-    """Reads the newest checkpoint, or draws parameters; raises ValueError before writing."""
-    if workdir.exists() and not (workdir.is_dir() and os.access(workdir, os.W_OK)):
-        raise ValueError(
-            f"--workdir {workdir} is not a folder that can be written to; name another."
-        )
-    mesh = sharding.device_mesh()
-    section, name = batch
-    sharding.check_divisible(f"config.{section}.{name}", config[section][name], mesh)
-    key = jax.random.key(config.training.seed)
-    fresh = partial(_fresh_state, experiment)
-    shapes = jax.eval_shape(fresh, key)
-    size = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+) -> workdirs.Trained:
+    """The newest state of the workdir, or a fresh one; says of what model."""
+    run = workdirs.open_run(experiment, config, workdir, mesh, must_exist=must_exist)
+    size = _parameter_count(run.state.params)
     _say(f"{config.model.name}, {size:,} parameters; {config.sde.name} SDE; {config.data.name}")
-    checkpoints = training.Checkpoints(
-        workdir / "checkpoints", keep=config.training.keep_checkpoints
-    )
-    start = checkpoints.latest_step()
-    if start is None:
-        if must_exist:
-            raise ValueError(
-                f"{workdir} has no checkpoint; train first, with the same command and "
-                "--mode train, or name another --workdir."
-            )
-        state = jax.jit(fresh, out_shardings=sharding.replicated(mesh))(key)
-        return Trained(mesh, checkpoints, state, 0, {"next_index": 0})
-    meta = checkpoints.meta(start)
-    _check_same_model(config, meta["config"], workdir)
-    state = checkpoints.restore(start, shapes, sharding.replicated(mesh))
-    return Trained(mesh, checkpoints, state, start, meta["data"])
+    return run
 
 
-def _fresh_state(experiment: build.Experiment, key: Array) -> training.TrainState:
-    return training.create(experiment.init_params(key), experiment.optimizer)
+def _parameter_count(params: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _mesh(config: build.Config, section: str) -> jax.sharding.Mesh:
+    """All devices, between which the batches of a section are split evenly."""
+    mesh = sharding.device_mesh()
+    sharding.check_divisible(f"config.{section}.batch_size", config[section].batch_size, mesh)
+    return mesh
 
 
 def _chunk_end(step: int, section: build.Config) -> int:
@@ -273,22 +315,6 @@ def _stack(batches: Iterator[dict[str, np.ndarray]], count: int, size: int) -> n
     """`count` batches of images, filled up with the last to `size`: (size, B, H, W, C)."""
     images = [next(batches)["image"] for _ in range(count)]
     return np.stack(images + images[-1:] * (size - count))
-
-
-def _check_same_model(config: build.Config, stored: dict[str, Any], workdir: pathlib.Path) -> None:
-    """Raises ValueError if the workdir's checkpoint is of another model."""
-    ours = files.plain(config.to_dict())
-    changed = [
-        f"config.{section}.{key} is {ours[section].get(key)!r}, was {stored[section].get(key)!r}"
-        for section in MODEL_SECTIONS
-        for key in sorted(ours[section].keys() | stored[section].keys())
-        if ours[section].get(key) != stored[section].get(key) and key != "data_dir"
-    ]
-    if changed:
-        raise ValueError(
-            f"{workdir} holds a checkpoint of another model: {'; '.join(changed)}. "
-            "Name another --workdir, or go back to those settings."
-        )
 
 
 class _user_errors:

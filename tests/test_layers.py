@@ -29,6 +29,7 @@ LAYERS = {
     "interop": 4,
     "build": 5,
     "programs": 6,
+    "workdirs": 6,
     "reports": 7,
     "run_lib": 8,
     "main": 9,
@@ -48,6 +49,8 @@ PLACES = {
     "matplotlib": ("scoresde_jax/evaluation/figures.py",),
     "PIL": ("scoresde_jax/evaluation/figures.py", "scoresde_jax/data/"),
     "tensorboardX": ("scoresde_jax/training/records.py",),
+    "safetensors": ("scoresde_jax/interop/plain.py",),
+    "msgpack": ("scoresde_jax/interop/original.py",),
     "tqdm": ("scoresde_jax/progress.py",),
     "absl": ("main.py",),
 }

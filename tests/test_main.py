@@ -74,7 +74,15 @@ MISTAKES = {
     "unknown flag": (["--config", DIGITS, "--workdri=x"], ["workdri", "Did you mean", "workdir"]),
     "bad mode": (
         ["--config", DIGITS, "--mode", "test"],
-        ["mode", "test", "train", "eval", "sample"],
+        ["mode", "test", "train", "eval", "sample", "import", "export"],
+    ),
+    "import of nothing": (
+        ["--config", DIGITS, "--mode=import"],
+        ["--source FILE and --mode import go together"],
+    ),
+    "a source for another mode": (
+        ["--config", DIGITS, "--mode=sample", "--source=README.md"],
+        ["--source FILE and --mode import go together"],
     ),
     "bad number of samples": (
         ["--config", DIGITS, "--mode=sample", "--num_samples=0"],
@@ -159,7 +167,7 @@ def test_cores_are_devices(workdir):
     assert "8, which 3 devices do not divide" in fail(workdir, *arguments)
 
 
-@pytest.mark.parametrize("mode", ["eval", "sample"])
+@pytest.mark.parametrize("mode", ["eval", "sample", "export"])
 def test_no_checkpoint(workdir, mode):
     message = fail(workdir, "--config", DIGITS, "--mode", mode)
     assert f"{workdir} has no checkpoint" in message and "--mode train" in message
@@ -197,7 +205,8 @@ def test_help_says_what_and_how():
         command, cwd=commands.ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr
-    flags = ("--config", "--mode", "<train|eval|sample>", "--workdir", "--num_samples")
+    modes = "<train|eval|sample|import|export>"
+    flags = ("--config", "--mode", modes, "--workdir", "--num_samples", "--source")
     for part in (*flags, "--cpu_devices"):
         assert part in done.stdout
     assert "python main.py --config configs/" in done.stdout

@@ -4,7 +4,7 @@ from scoresde_jax.training.checkpoint import Checkpoints
 from scoresde_jax.training.optimizer import adam, learning_rate
 from scoresde_jax.training.records import Records, read_records
 from scoresde_jax.training.signals import StopSignals
-from scoresde_jax.training.state import TrainState, create
+from scoresde_jax.training.state import TrainState, adam_moments, create, resumed
 from scoresde_jax.training.step import train_step, train_steps
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "StopSignals",
     "TrainState",
     "adam",
+    "adam_moments",
     "create",
     "learning_rate",
     "read_records",
+    "resumed",
     "train_step",
     "train_steps",
 ]

@@ -1,0 +1,101 @@
+"""Our own exports: safetensors, a JSON header and raw arrays, which many programs read.
+
+    params/Dense_0/kernel, ema_params/..., mu/..., nu/...
+
+with the metadata {"format", "version", "step", "count", "config"}, all strings, as safetensors has
+it; `config` is the resolved config as JSON.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from scoresde_jax import files
+from scoresde_jax.interop.weights import Found, Shapes, Weights, flat
+
+FORMAT, VERSION = "scoresde_jax", "1"
+TREES = ("params", "ema_params", "mu", "nu")
+
+
+def write_weights(path: pathlib.Path, weights: Weights, *, config: dict[str, Any]) -> None:
+    """Writes an export, whole or not at all.
+
+    Args:
+      config: the resolved config, JSON.
+    """
+    tensors = {
+        f"{tree}/{name}": np.ascontiguousarray(leaf)
+        for tree in TREES
+        for name, leaf in flat(getattr(weights, tree)).items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "step": str(weights.step),
+        "count": str(weights.count),
+        "config": json.dumps(config),
+    }
+    files.write(path, lambda stream: stream.write(save(tensors, metadata)))
+
+
+def read(path: pathlib.Path, shapes: Shapes) -> Found:
+    """Reads an export; names are flax's already, so `shapes` is for other readers.
+
+    Raises:
+      ValueError: it is not one, or is damaged.
+    """
+    del shapes
+    metadata, tensors = _content(path)
+    trees: dict[str, dict[str, np.ndarray]] = {tree: {} for tree in TREES}
+    for name, tensor in tensors.items():
+        tree, _, parameter = name.partition("/")
+        if tree not in trees:
+            raise ValueError(f"it holds {name!r}, which is none of {', '.join(TREES)}.")
+        trees[tree][parameter] = tensor
+    step, count = _number(metadata, "step"), _number(metadata, "count")
+    return Found("an export of scoresde_jax", step=step, count=count, **trees)
+
+
+def read_config(path: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The config an export was made with, by section.
+
+    Raises:
+      ValueError: it is no export, or is damaged.
+    """
+    try:
+        config = json.loads(_content(path)[0].get("config", ""))
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict) or not all(isinstance(v, dict) for v in config.values()):
+        raise ValueError("its metadata hold no config.")
+    return config
+
+
+def _content(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and arrays; lengths and offsets are checked by safetensors."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+                raise ValueError(
+                    "it is a safetensors file, but not an export of scoresde_jax, version "
+                    f"{VERSION}, by its metadata."
+                )
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}
+    except (
+        SafetensorError,
+        TypeError,
+        AttributeError,
+    ) as error:  # the latter: a type unlike numpy's
+        raise ValueError(f"as safetensors it is truncated or damaged ({error}).") from error
+
+
+def _number(metadata: dict[str, str], key: str) -> int:
+    text = metadata.get(key, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+        raise ValueError(f"its metadata hold no {key}.")
+    return int(text)

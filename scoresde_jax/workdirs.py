@@ -1,0 +1,132 @@
+"""Workdirs: where a run keeps its checkpoints and its config.
+
+Everything is checked before anything is written, and what is written is whole or absent.
+"""
+
+import os
+import pathlib
+import tempfile
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from scoresde_jax import build, files, sharding, training
+from scoresde_jax.types import Array
+
+# Sections that give a checkpoint's parameters their meaning; in one workdir they stay the same.
+MODEL_SECTIONS = ("sde", "parameterization", "model", "data")
+# Of these, what says where the data are and how a network is computed, not what it means.
+FREE_KEYS = ("data_dir", "dtype", "remat_resolutions")
+
+
+class Trained(NamedTuple):
+    """The newest state of a workdir, or a fresh one, and where it lives."""
+
+    mesh: jax.sharding.Mesh
+    checkpoints: training.Checkpoints
+    state: training.TrainState
+    start: int  # the state's step
+    position: dict[str, Any]  # in the data
+
+
+def open_run(
+    experiment: build.Experiment,
+    config: build.Config,
+    workdir: pathlib.Path,
+    mesh: jax.sharding.Mesh,
+    *,
+    must_exist: bool = False,
+) -> Trained:
+    """Reads the newest checkpoint, or draws parameters.
+
+    Raises:
+      ValueError: the workdir cannot be used, holds another model, or is empty and must not be.
+    """
+    _check_writable(workdir)
+    key = jax.random.key(config.training.seed)
+    fresh = partial(_fresh_state, experiment)
+    shapes = jax.eval_shape(fresh, key)
+    checkpoints = training.Checkpoints(
+        workdir / "checkpoints", keep=config.training.keep_checkpoints
+    )
+    start = checkpoints.latest_step()
+    if start is None:
+        if must_exist:
+            raise ValueError(
+                f"{workdir} has no checkpoint; train first, with the same command and "
+                "--mode train, or name another --workdir."
+            )
+        state = jax.jit(fresh, out_shardings=sharding.replicated(mesh))(key)
+        return Trained(mesh, checkpoints, state, 0, {"next_index": 0})
+    meta = checkpoints.meta(start)
+    check_same_model(
+        config,
+        meta["config"],
+        f"{workdir} holds a checkpoint",
+        "Name another --workdir, or go back to those settings.",
+    )
+    state = checkpoints.restore(start, shapes, sharding.replicated(mesh))
+    return Trained(mesh, checkpoints, state, start, meta["data"])
+
+
+def check_new(workdir: pathlib.Path) -> None:
+    """Raises ValueError unless a first checkpoint can be put there."""
+    _check_writable(workdir)
+    step = training.Checkpoints(workdir / "checkpoints").latest_step()
+    if step is not None:
+        raise ValueError(
+            f"{workdir} has a checkpoint already, of step {step}; name another --workdir."
+        )
+
+
+def begin(
+    workdir: pathlib.Path,
+    state: training.TrainState,
+    *,
+    config: dict[str, Any],
+    data: dict[str, Any],
+) -> None:
+    """Saves a first checkpoint and the config; after a failure the workdir is as it was.
+
+    Args:
+      config: the resolved config, JSON.
+      data: the position in the data, JSON.
+    """
+    step = str(int(state.step))
+    existing = next(path for path in (workdir, *workdir.absolute().parents) if path.is_dir())
+    with tempfile.TemporaryDirectory(dir=existing, prefix=".begin-") as scratch:
+        checkpoints = training.Checkpoints(scratch)
+        checkpoints.save(state, config=config, data=data)
+        checkpoints.close()
+        folder = workdir / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(pathlib.Path(scratch) / step, folder / step)
+    files.write_json(workdir / "config.json", config)
+
+
+def check_same_model(
+    config: build.Config, stored: dict[str, Any], holder: str, advice: str
+) -> None:
+    """Raises ValueError where a stored config, which may lack sections, has another model."""
+    ours = files.plain(config.to_dict())
+    changed = [
+        f"config.{section}.{key} is {ours[section].get(key)!r}, was {stored[section].get(key)!r}"
+        for section in MODEL_SECTIONS
+        if section in stored
+        for key in sorted(ours[section].keys() | stored[section].keys())
+        if ours[section].get(key) != stored[section].get(key) and key not in FREE_KEYS
+    ]
+    if changed:
+        raise ValueError(f"{holder} of another model: {'; '.join(changed)}. {advice}")
+
+
+def _check_writable(workdir: pathlib.Path) -> None:
+    if workdir.exists() and not (workdir.is_dir() and os.access(workdir, os.W_OK)):
+        raise ValueError(
+            f"--workdir {workdir} is not a folder that can be written to; name another."
+        )
+
+
+def _fresh_state(experiment: build.Experiment, key: Array) -> training.TrainState:
+    return training.create(experiment.init_params(key), experiment.optimizer)

@@ -1,0 +1,72 @@
+"""What begins a workdir is whole, or leaves nothing; the rest is tested by the verbs."""
+
+import commands
+import numpy as np
+import pytest
+
+from scoresde_jax import files, training, workdirs
+
+TX = training.adam(lambda step: 0.1)
+CONFIG = {"model": {"features": 8}}
+
+
+def state(step=3):
+    params = {"w": np.ones(3, np.float32)}
+    return training.resumed(
+        TX, step=step, params=params, ema_params=params, count=step, mu=params, nu=params
+    )
+
+
+def begin(workdir):
+    workdirs.begin(workdir, state(), config=CONFIG, data={"next_index": 3})
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_workdir_begun(tmp_path, there):
+    workdir = tmp_path / "runs" / "x"
+    if there:
+        (workdir / "checkpoints").mkdir(parents=True)
+        (workdir / "notes.txt").write_text("mine")
+    begin(workdir)
+    names = sorted(path.name for path in workdir.iterdir())
+    assert names == ["checkpoints", "config.json"] + ["notes.txt"] * there
+    assert files.read_json(workdir / "config.json") == CONFIG
+    checkpoints = training.Checkpoints(workdir / "checkpoints")
+    assert checkpoints.latest_step() == 3
+    assert checkpoints.meta(3) == {"config": CONFIG, "data": {"next_index": 3}}
+    assert (workdir / "checkpoints").stat().st_mode == workdir.stat().st_mode  # not a private one
+    checkpoints.close()
+    assert not [path for path in tmp_path.rglob(".*")]
+    with pytest.raises(ValueError, match=f"{workdir} has a checkpoint already, of step 3"):
+        workdirs.check_new(workdir)
+
+
+@pytest.mark.parametrize("failing", ["save", "close"])
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch, failing):
+    real = getattr(training.Checkpoints, failing)
+
+    def fail(self, *arguments, **options):
+        real(self, *arguments, **options)
+        self.wait()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(training.Checkpoints, failing, fail)
+    with pytest.raises(OSError, match="No space left"):
+        begin(tmp_path / "runs" / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_stored_sections_that_are_not_there_are_not_compared():
+    config = commands.tiny_config("subvp")
+    stored = files.plain(config.to_dict())
+    workdirs.check_same_model(config, stored, "it holds weights", "")
+    workdirs.check_same_model(config, {}, "it holds weights", "")
+    stored["model"] |= {"dtype": "bfloat16", "remat_resolutions": [8]}  # how, not what
+    stored["data"]["data_dir"] = "/elsewhere"
+    workdirs.check_same_model(config, stored, "it holds weights", "")
+    stored["model"]["features"] = 16
+    stored["training"]["batch_size"] = 1  # of no matter
+    with pytest.raises(ValueError) as caught:
+        workdirs.check_same_model(config, stored, "it holds weights", "Mind this.")
+    message = "it holds weights of another model: config.model.features is 8, was 16. Mind this."
+    assert str(caught.value) == message
