@@ -8,7 +8,6 @@ the machine could have done meanwhile. Writes runs/bench.json.
 import argparse
 import gc
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -124,7 +123,7 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
         rounds["likelihood_evaluation"].append(statistics.fmean(calls))
     pairs = zip(rounds["pc_step"], rounds["network_evaluation"], strict=True)
     overhead = statistics.median(pc / one for pc, one in pairs)
-    inference_peak = peak_bytes()
+    inference_peak = sharding.peak_bytes()
     del network, linearisation, sampler
     gc.collect()
     rounds["training_step"] = _training(experiment, config, mesh, batch, state, repeats)
@@ -139,7 +138,7 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
         **{key: value * rate for key, value in seconds.items()},
         "seconds": seconds,
         "compile_seconds": compile_seconds,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": sharding.peak_bytes(),
         "peak_bytes_inference": inference_peak,
         "pc_overhead": overhead,
     }
@@ -176,15 +175,6 @@ def _pc(experiment: build.Experiment, batch: int, split: jax.NamedSharding, para
     return jax.lax.with_sharding_constraint(drawn.x, split)
 
 
-def peak_bytes() -> int:
-    """The most memory used so far: the device's where it says, else this process's."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "peak_bytes_in_use" in stats:
-        return stats["peak_bytes_in_use"]
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
 def report(name, batch, devices, seconds, rate, compile_seconds, overhead) -> None:
     """Prints one model's table."""
     print(f"\n{name}, batch {batch} on {devices} device(s), R {rate:.0f} GFLOP/s")
@@ -193,7 +183,8 @@ def report(name, batch, devices, seconds, rate, compile_seconds, overhead) -> No
             f"  {key:22} {value:9.4f} s {value * rate:9.1f} s x R"
             f"   compiled in {compile_seconds[key]:5.1f} s"
         )
-    print(f"  peak memory {peak_bytes() / 1e9:.2f} GB, PC run / (nfe x network) {overhead:.3f}")
+    peak = sharding.peak_bytes() / 1e9
+    print(f"  peak memory {peak:.2f} GB, PC run / (nfe x network) {overhead:.3f}")
 
 
 if __name__ == "__main__":

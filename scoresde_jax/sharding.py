@@ -1,6 +1,7 @@
-"""One axis of devices, over which batches are split and parameters are copied."""
+"""One axis of devices, over which batches are split and parameters are copied; what they hold."""
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,3 +71,14 @@ def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
 def round_up(count: int, mesh: Mesh) -> int:
     """The smallest multiple of the devices that is at least count."""
     return -(-count // mesh.size) * mesh.size
+
+
+def peak_bytes() -> int:
+    """The most memory used so far: the device's where it says, else this process's."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    import resource  # of Unix
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
