@@ -95,7 +95,7 @@ class Item:
         self.comparisons.append(Comparison(name, absolute, worst, tolerance))
 
     def related(self, name: str) -> "Item":
-        """Another file of the set, e.g. "tiny_models/vp_pos": of this folder, or of tests/golden."""
+        """Another file of the set, e.g. "tiny_models/vp_pos": next to this, or of tests/golden."""
         for root in (*self.path.resolve().parents, golden.HERE):
             if (root / f"{name}.json").exists():
                 return Item(root / name, name.split("/")[0], golden.read(root / name))
