@@ -13,9 +13,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.golden import golden
-from tests.golden.item import Check, Item
+from tests.golden import golden, published
+from tests.golden.item import EXACT, Check, Comparison, Item
 
 # Folder -> what its JSONs give as "produced_by", for files outside such a folder. The checks are
 # in checks/<what follows the first underscore of the folder>.py.
@@ -66,7 +67,7 @@ def kind_of(path: Path, produced_by: str) -> str:
 def find(root: Path) -> Iterator[Path]:
     """Every file of a folder that has to be accounted for; checkpoints belong to their JSON."""
     for path in sorted(root.rglob("*")):
-        if path.is_dir() or path.suffix in TEXTS or path.name == COUNTS:
+        if path.is_dir() or path.suffix in TEXTS:
             continue
         if path.suffix == ".npz" and path.with_suffix(".json").exists():
             continue
@@ -82,6 +83,8 @@ def run(path: Path) -> tuple[Item | None, list[str]]:
         return None, ["nothing says what this file is: it has no JSON beside it"]
     try:
         meta = json.loads(path.read_text())
+        if path.name == COUNTS:
+            return check_counts(path, meta)
         kind = kind_of(path, str(meta.get("produced_by", "")))
         if not kind:
             return None, ["neither its folder nor its produced_by is known here"]
@@ -98,6 +101,21 @@ def run(path: Path) -> tuple[Item | None, list[str]]:
     troubles += [f"{name} is not compared" for name in item.untaken()]
     if not item.comparisons:
         troubles.append("nothing was compared")
+    return item, troubles
+
+
+def check_counts(path: Path, meta: dict[str, Any]) -> tuple[Item, list[str]]:
+    """Compares the sizes and the settings of published configs with ours."""
+    item = Item(path.with_suffix(""), path.stem, golden.Golden(meta, {}, {}, {}))
+    troubles = []
+    names, _, _ = published.tables()
+    for old, row in meta["rows"].items():
+        found = published.differences(old, row)
+        troubles += found
+        if old in names:
+            ours = published.description(published.config(names[old]))["params"]
+            error = abs(ours - row["params"])
+            item.comparisons.append(Comparison(old, error, error / row["params"], EXACT))
     return item, troubles
 
 

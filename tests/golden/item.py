@@ -70,7 +70,9 @@ class Item:
         self.taken |= {n for n in self.names if n == "params_flat" or n.startswith("param:")}
         return self.golden.params
 
-    def compare(self, name: str, found: Any, tolerance: float, *, each: bool = False) -> None:
+    def compare(
+        self, name: str, found: Any, tolerance: float, *, each: bool = False, where: Any = True
+    ) -> None:
         """Notes how far `found` is from the file's array.
 
         Args:
@@ -79,6 +81,7 @@ class Item:
           tolerance: largest relative error allowed; wider than FORMULA or NETWORK only with a
             reason beside the call.
           each: relative to each entry rather than to the largest; for numbers of many scales.
+          where: the entries to look at, True or 1; the largest is the largest of these.
         """
         key = name.split(" ")[0]
         self.taken.add(key)
@@ -86,6 +89,8 @@ class Item:
         found = np.asarray(found, np.float64)
         if found.shape != expected.shape:
             raise ValueError(f"{name}: ours has shape {found.shape}, expected {expected.shape}")
+        looked_at = np.broadcast_to(np.asarray(where, bool), expected.shape)
+        expected, found = expected[looked_at], found[looked_at]
         difference = np.abs(found - expected)
         scale = np.abs(expected) if each else np.abs(expected).max(initial=0.0)
         # Where zero is expected the absolute error has to be within the tolerance.
