@@ -1,9 +1,8 @@
 """Attention equals the 2021 code's, and does not care for the order of pixels."""
 
-from tests.golden.golden import load, relative_error
-
 from scoresde_jax.models.attention import AttnBlock, AttnBlockpp
 from scoresde_jax.models.normalization import ddpm_group_norm
+from tests.golden.golden import load, relative_error
 
 TOLERANCE = 1e-5  # float32 sums in another order give about 1e-6
 DDPM = load("b_layers/attn_ddpm_c64")

@@ -5,11 +5,11 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp
 from scoresde_jax.models.layers import conv3x3
 from scoresde_jax.models.resample import fir_upsample, mean_downsample
+from tests.golden.golden import load, relative_error
 
 TOLERANCE = 1e-5  # float32 sums in another order give about 1e-6
 SETTINGS = {"activation": jax.nn.swish, "dropout": 0.5, "init_scale": 0.0}

@@ -5,10 +5,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.golden.golden import relative_error
 from jax import lax
 
 from scoresde_jax.models import conv
+from tests.golden.golden import relative_error
 
 ROUNDING = 1e-6  # sums in another order, float32
 LAYOUT = ("NHWC", "HWIO", "NHWC")

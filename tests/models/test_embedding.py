@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.embedding import GaussianFourierProjection, timestep_embedding
+from tests.golden.golden import load, relative_error
 
 TOLERANCE = 1e-5  # float32 sine of arguments up to 1000
 WAVES = load("b_layers/timestep_embedding")

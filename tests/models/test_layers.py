@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.golden.golden import relative_error
 
 from scoresde_jax.models.layers import (
     ACTIVATIONS,
@@ -16,6 +15,7 @@ from scoresde_jax.models.layers import (
     concat_channels,
     fan_avg_init,
 )
+from tests.golden.golden import relative_error
 
 FIR = (1, 3, 3, 1)
 X = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.normalization import (
     GroupNorm,
@@ -12,6 +11,7 @@ from scoresde_jax.models.normalization import (
     InstanceNorm2dPlus,
     VarianceNorm2d,
 )
+from tests.golden.golden import load, relative_error
 
 TOLERANCE = 1e-5  # float32 sums in another order give about 1e-6
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.golden.golden import load, relative_error
 
 from scoresde_jax.models.resample import (
     conv_downsample,
@@ -17,6 +16,7 @@ from scoresde_jax.models.resample import (
     upfirdn,
     upsample_conv,
 )
+from tests.golden.golden import load, relative_error
 
 TOLERANCE = 1e-5  # float32 sums in another order give about 1e-6
 FIR = load("j_updown/fir")
