@@ -114,7 +114,7 @@ def reduced(name):
     config.data.image_size = 8
     config.model.features = 32 if config.model.name == "ddpm" else 8  # DDPM has 32 groups
     if "channel_multipliers" in config.model:
-        config.model.channel_multipliers = config.model.channel_multipliers[-2:]
+        config.model.channel_multipliers = config.model.channel_multipliers[:2]
         config.model.blocks_per_level = 1
         config.model.attention_resolutions = (4,)
     config.optimizer.warmup_steps = 0

@@ -147,12 +147,6 @@ def choices(channels: int, norms: tuple, params: dict[str, Any]) -> dict[str, tu
     plus = block | {"skip_rescale": EITHER, "init_scale": (0.0,)}
     resized = {"features": (None, channels), "fir_kernel": ((), *KERNELS)}
     fused = (resampling.upsample_conv, resampling.conv_downsample)
-    residual = features | {"activation": ACTIVATION, "normalize": norms, "pool": EITHER}
-    residual |= {"dilation": (1, 2, 4), "down": EITHER}
-    chain = features | {"activation": ACTIVATION, "normalize": norms}
-    units = {"units": (1, 2, 3), "activation": ACTIVATION, "normalize": norms}
-    merged = features | {"normalize": norms, "interpolation": ("bilinear", "nearest")}
-    refine = merged | {"activation": ACTIVATION, "last": EITHER}
     rows = {len(leaf) for leaf in jax.tree.leaves(params) if leaf.ndim == 2}
     groups = [min(channels // 4, 32), 32, *range(1, channels + 1)]
     groups = [g for g in groups if g and channels % g == 0]
@@ -182,6 +176,18 @@ def choices(channels: int, norms: tuple, params: dict[str, Any]) -> dict[str, tu
             plus | {"shortcut": (blocks.nin_shortcut, layers.conv3x3)},
         ),
         "ResnetBlockBigGANpp": (blocks.ResnetBlockBigGANpp, plus | {"resample": RESAMPLE}),
+    } | refine_choices(features, norms)
+
+
+def refine_choices(features: dict[str, tuple], norms: tuple) -> dict[str, tuple]:
+    """The same for the parts of NCSN and NCSNv2."""
+    residual = features | {"activation": ACTIVATION, "normalize": norms, "pool": EITHER}
+    residual |= {"dilation": (1, 2, 4), "down": EITHER}
+    chain = features | {"activation": ACTIVATION, "normalize": norms}
+    units = {"units": (1, 2, 3), "activation": ACTIVATION, "normalize": norms}
+    merged = features | {"normalize": norms, "interpolation": ("bilinear", "nearest")}
+    refine = merged | {"activation": ACTIVATION, "last": EITHER}
+    return {
         "ConvMeanPool": (refinenet.ConvMeanPool, features | {"kernel": (3, 1)}),
         "ResidualBlock": (refinenet.ResidualBlock, residual),
         "ConditionalResidualBlock": (refinenet.ConditionalResidualBlock, residual),
