@@ -10,8 +10,11 @@ The exit code is 1 if anything failed, or was not compared.
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,7 @@ KINDS = {
     "tiny_models": (),
 }
 COUNTS = "param_counts.json"
+Result = tuple[Item | None, list[str]]  # the account of a file, and what went wrong
 TEXTS = {".md", ".py", ".pyc"}  # nothing to compare
 
 
@@ -77,7 +81,7 @@ def find(root: Path) -> Iterator[Path]:
         yield path
 
 
-def run(path: Path) -> tuple[Item | None, list[str]]:
+def run(path: Path) -> Result:
     """Checks one JSON and the arrays beside it; returns the account, and what went wrong."""
     if path.suffix != ".json":
         return None, ["nothing says what this file is: it has no JSON beside it"]
@@ -104,7 +108,17 @@ def run(path: Path) -> tuple[Item | None, list[str]]:
     return item, troubles
 
 
-def check_counts(path: Path, meta: dict[str, Any]) -> tuple[Item, list[str]]:
+def run_all(paths: list[Path], jobs: int) -> Iterator[Result]:
+    """The results of all files, in order."""
+    if jobs == 1 or len(paths) == 1:
+        yield from map(run, paths)
+        return
+    # Fresh processes: jax, once used, does not survive a fork.
+    with ProcessPoolExecutor(min(jobs, len(paths)), get_context("spawn")) as pool:
+        yield from pool.map(run, paths)
+
+
+def check_counts(path: Path, meta: dict[str, Any]) -> Result:
     """Compares the sizes and the settings of published configs with ours."""
     item = Item(path.with_suffix(""), path.stem, golden.Golden(meta, {}, {}, {}))
     troubles = []
@@ -139,12 +153,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden.check", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, metavar="DIR")
-    root = parser.parse_args(arguments).folder
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes; by default one per core"
+    )
+    options = parser.parse_args(arguments)
+    root = options.folder
     if not root.is_dir():
         parser.error(f"{root} is not a folder")
+    paths = list(find(root))
     failed = passed = 0
-    for path in find(root):
-        item, troubles = run(path)
+    for path, (item, troubles) in zip(paths, run_all(paths, options.jobs), strict=True):
         name = path.relative_to(root).with_suffix("").as_posix()
         print(line(name, item, troubles), flush=True)
         for trouble in troubles:

@@ -41,7 +41,7 @@ def rewrite(folder, change):
 
 
 def lines(capsys, folder):
-    code = check.main([str(folder)])
+    code = check.main([str(folder), "--jobs", "1"])
     return code, capsys.readouterr().out.splitlines()
 
 
