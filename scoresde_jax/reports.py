@@ -65,10 +65,12 @@ class Reports:
         self._progress.update(step, f"{note} {self._speed(values)}".strip())
 
     def snapshot(self, step: int, state: training.TrainState) -> None:
-        """Draws a grid of samples if one is due at this step."""
+        """Draws a grid of samples if one is due: also at the end, but of runs of a few steps."""
         section = self._config.training
-        if step % section.snapshot_every and step != section.steps:
+        last = step == section.steps and step > section.snapshot_every
+        if step % section.snapshot_every and not last:
             return
+        self._progress.update(step, f"drawing {section.snapshot_images} images")
         key = jax.random.key(self._config.sampling.seed)
         pixels, _, _ = jax.device_get(self._draw(state.ema_params, key))
         grid = evaluation.image_grid(pixels[: section.snapshot_images])

@@ -100,3 +100,10 @@ def test_evaluation_uses_the_same_images_and_keys_every_time():
     np.testing.assert_array_equal(images, again)
     assert len(np.unique(jax.random.key_data(keys), axis=0)) == len(images)
     assert (jax.random.key_data(keys) == jax.random.key_data(keys_again)).all()
+
+
+def test_a_run_of_a_few_steps_draws_nothing_at_its_end(run, tmp_path):
+    run._config.training.steps = 3
+    for step in range(1, 4):
+        say(run, step)
+    assert not (tmp_path / "samples").exists()
