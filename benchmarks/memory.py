@@ -2,8 +2,8 @@
 
 Published networks are compiled for one TPU v5e, and nothing is run. The compiler comes alone,
 without a TPU: `pip install libtpu`. (The CPU's compiler will not do: it undoes recomputation.)
-A network takes minutes; runs/memory.json keeps what is done, and a second run only adds what is missing.
-Writes the table of docs/memory.md.
+A network takes minutes; runs/memory.json keeps what is done, and a second run only adds what is
+missing. Writes the table of docs/memory.md.
 """
 
 import importlib
