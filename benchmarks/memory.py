@@ -25,6 +25,7 @@ from scoresde_jax import build, files, training
 GIB = 2**30
 OUTPUT = pathlib.Path("runs/memory.json")
 PAGE = pathlib.Path("docs/memory.md")
+BEGIN, END = "<!-- made by benchmarks.memory -->", "<!-- end -->"
 
 # Network -> a variant that has it, and the batch sizes to ask for.
 NETWORKS = {
@@ -66,8 +67,8 @@ def main() -> int:
                     plans[key] = plan(name, batch, changes, place)
                     files.write_json(OUTPUT, plans)
                 print(f"{key}: {plans[key]}", flush=True)
-    text = PAGE.read_text()
-    PAGE.write_text(re.sub(r"(?s)\n\| network.*?\n\n", f"\n{table(plans)}\n\n", text, count=1))
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table(plans)}\n\n{END}{rest.partition(END)[2]}")
     print(f"written to {PAGE}")
     return 0
 
