@@ -298,7 +298,11 @@ def _parameter_count(params: Any) -> int:
 def _mesh(config: build.Config, section: str) -> jax.sharding.Mesh:
     """All devices, between which the batches of a section are split evenly."""
     mesh = sharding.device_mesh()
-    sharding.check_divisible(f"config.{section}.batch_size", config[section].batch_size, mesh)
+    name, batch_size = f"config.{section}.batch_size", config[section].batch_size
+    parts = config[section].get("microbatches", 1)
+    if parts > 1:
+        name, batch_size = f"{name} / microbatches", batch_size // parts
+    sharding.check_divisible(name, batch_size, mesh)
     return mesh
 
 

@@ -94,7 +94,7 @@ def imagenet_32(sde: str, *, blocks_per_level: int, **training) -> ConfigDict:
 def flow(config: ConfigDict) -> ConfigDict:
     """The settings of score_flow: sampling by the ODE; sub-VP stays above t = 0.01 everywhere.
 
-    Its published likelihoods also trained with `loss.weighting` or `loss.times` = "likelihood".
+    Its published likelihoods trained with `loss.weighting` or `loss.times` = "likelihood".
     """
     t_min = {"vp": 1e-3, "subvp": 1e-2}[config.sde.name]
     config.sampling.method = "ode"

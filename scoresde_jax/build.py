@@ -177,6 +177,17 @@ def experiment(config: Config) -> Experiment:
             f"labels of config.parameterization.name {config.parameterization.name!r} start at 0; "
             "use 'positional', or a continuous parameterization."
         )
+    levels = config.parameterization.get("n")
+    if config.model.get("classes", levels) != levels:
+        raise ValueError(
+            f"config.model.classes is {config.model.classes}, but config.parameterization.n is "
+            f"{levels}; the network has one class for each noise level."
+        )
+    if levels != config.loss.get("n"):
+        raise ValueError(
+            f"config.parameterization.n is {levels} and config.loss.n is {config.loss.get('n')}; "
+            "a discrete parameterization is trained with the loss of the same chain."
+        )
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
     scale_train, scale_loss, scale_eval, to_pixels = _scaling(section)
@@ -343,6 +354,11 @@ def _scaling(section: Mapping[str, Any]):
 
 
 def _loss(section: Mapping[str, Any], the_sde: sde.SDE):
+    if section.get("times") == section.get("weighting") == "likelihood":
+        raise ValueError(
+            "config.loss.times and config.loss.weighting are both 'likelihood', which would weight "
+            "by g^2 / std^2 twice; times drawn by importance go with weighting 'variance'."
+        )
     tables = {"times": TIMES, "weighting": WEIGHTINGS, "reduction": REDUCTIONS}
     arguments = {
         key: lookup(tables[key], value, f"config.loss.{key}") if key in tables else value

@@ -101,8 +101,8 @@ def begin(
         checkpoints.close()
         folder = workdir / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
-        os.replace(pathlib.Path(scratch) / step, folder / step)
-    files.write_json(workdir / "config.json", config)
+        files.write_json(workdir / "config.json", config)
+        os.replace(pathlib.Path(scratch) / step, folder / step)  # last: now it is a run
 
 
 def check_same_model(

@@ -8,6 +8,7 @@ import pytest
 
 from scoresde_jax import build
 from scoresde_jax.sampling import identity
+from tests.golden import published
 
 
 def add(x, *, to=0, times=1):
@@ -278,3 +279,22 @@ def test_evaluation_loss_of_an_image_depends_on_its_own_key_only():
 def test_dtype_of_the_network(dtype):
     experiment = build.experiment(config(model__dtype=dtype))
     assert experiment.network.dtype == jnp.dtype(dtype)
+
+
+def test_importance_and_likelihood_weighting_would_weight_twice():
+    with pytest.raises(ValueError, match="config.loss.times and config.loss.weighting are both"):
+        build.experiment(config(loss__times="likelihood", loss__weighting="likelihood"))
+
+
+def test_levels_of_a_discrete_model_agree():
+    def ncsn(**changes):
+        raw = published.config("ve/cifar10:ncsn")
+        for section, key, value in changes.values():
+            raw[section][key] = value
+        return raw
+
+    build.experiment(ncsn())
+    with pytest.raises(ValueError, match=r"config.parameterization.n is 10 and config.loss.n is 9"):
+        build.experiment(ncsn(a=("loss", "n", 9)))
+    with pytest.raises(ValueError, match=r"config.model.classes is 11, but .* is 10"):
+        build.experiment(ncsn(a=("model", "classes", 11)))

@@ -14,7 +14,8 @@ ddpm_continuous               35,218,947    FID 3.56 (ODE); 3.05 bits/dim
 flow_ddpmpp_continuous        61,804,419    2.83 bits/dim for the best of score_flow's four
 flow_ddpmpp_deep_continuous   106,632,579   the same, deeper
 
-score_flow's likelihoods add --config.loss.times=likelihood, or .weighting=likelihood, or both.
+score_flow's likelihoods add --config.loss.weighting=likelihood (LW), or
+--config.loss.times=likelihood instead (LW + IS: the weight is in the times then).
 """
 
 from configs import common

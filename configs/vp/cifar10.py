@@ -18,7 +18,8 @@ ddpm_unconditional            32,329,347    none
 flow_ddpmpp_continuous        61,804,419    2.83 bits/dim for the best of score_flow's four
 flow_ddpmpp_deep_continuous   106,632,579   the same, deeper
 
-score_flow's likelihoods add --config.loss.times=likelihood, or .weighting=likelihood, or both.
+score_flow's likelihoods add --config.loss.weighting=likelihood (LW), or
+--config.loss.times=likelihood instead (LW + IS: the weight is in the times then).
 """
 
 from configs import common

@@ -7,7 +7,9 @@ default                  the same as ddpmpp_continuous
 ddpmpp_continuous        61,804,419    3.76 bits/dim for the best of the four
 ddpmpp_deep_continuous   106,632,579   the same, deeper
 
-The likelihoods add --config.loss.times=likelihood, or .weighting=likelihood, or both.
+The likelihoods add --config.loss.weighting=likelihood (LW), or --config.loss.times=likelihood
+instead (LW + IS: the weight is in the times then). LW + IS was meant to start at
+--config.loss.t_min=5e-5.
 """
 
 from configs import common

@@ -22,6 +22,7 @@ DTYPES = {
     for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "uint32", "bool")
 } | {"bfloat16": np.dtype(jnp.bfloat16)}
 MAX_DIMS = 8
+MAX_NAME = 256  # letters of a key; paths repeat the keys above them
 
 
 def read(path: pathlib.Path, shapes: Shapes) -> Found:
@@ -33,7 +34,12 @@ def read(path: pathlib.Path, shapes: Shapes) -> Found:
     del shapes
     try:
         state = msgpack.unpackb(
-            path.read_bytes(), raw=False, strict_map_key=True, max_array_len=64, ext_hook=_extension
+            path.read_bytes(),
+            raw=False,
+            strict_map_key=True,
+            max_array_len=64,
+            max_str_len=MAX_NAME,
+            ext_hook=_extension,
         )
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"as msgpack it is truncated or damaged ({error}).") from error

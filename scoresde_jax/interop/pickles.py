@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from scoresde_jax.interop.weights import named
 
+MAX_ARGUMENTS = 8  # of a call; a tensor has seven
+
 MARK = object()
 
 
@@ -113,8 +115,8 @@ class _Machine:
         function, arguments = self.pop_many(2)
         if not isinstance(function, Named) or not callable(function.meaning):
             raise ValueError("a call of what is no function")
-        if not isinstance(arguments, tuple):
-            raise ValueError("a call without arguments")
+        if not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:
+            raise ValueError("a call without arguments, or with too many")
         self.stack.append(function.meaning(*arguments))
 
     def remember(self, place: int) -> None:

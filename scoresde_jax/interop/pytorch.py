@@ -110,27 +110,24 @@ def _averages(ema: dict[Any, Any], params: Tensors, frozen: set[str]) -> Tensors
 def _moments(optimizer: dict[Any, Any], names: list[str]) -> tuple[int | None, Tensors, Tensors]:
     """Adam's count and moments; None and nothing where there are none."""
     groups, state = optimizer.get("param_groups"), _branch(optimizer, "state")
-    positions = [
-        position
+    lists = [
+        group["params"]
         for group in (groups if isinstance(groups, list) else [])
         if isinstance(group, dict) and isinstance(group.get("params"), list)
-        for position in group["params"]
     ]
     if not state or not all("exp_avg" in _branch(state, position) for position in state):
         return None, {}, {}
-    if len(positions) != len(names) or not state.keys() <= {*map(_as_key, positions)}:
-        raise ValueError(f"its optimiser has {len(positions)} of {len(names)} parameters.")
+    count = sum(map(len, lists))  # before they are joined: one list may be there a million times
+    positions = [position for each in lists for position in each] if count == len(names) else []
+    # Whole numbers only: hashing anything else may be made to overflow the stack.
+    if not all(type(position) is int for position in positions) or state.keys() - {*positions}:
+        raise ValueError(f"its optimiser has {count} of {len(names)} parameters.")
     entries = {n: state[p] for p, n in zip(positions, names, strict=True) if p in state}
     counts = {whole_number(_array(e.get("step"), ""), "Adam's step") for e in entries.values()}
     if len(counts) != 1:
         raise ValueError("its optimiser has updated some parameters more often than others.")
     mu, nu = ({n: e.get(key) for n, e in entries.items()} for key in ("exp_avg", "exp_avg_sq"))
     return counts.pop(), mu, nu
-
-
-def _as_key(position: Any) -> Any:
-    """A position of the optimiser's list; anything else is no key of its state."""
-    return position if type(position) is int else None
 
 
 def _zeros(names: list[str], moments: Tensors, shapes: Shapes) -> dict[str, np.ndarray]:

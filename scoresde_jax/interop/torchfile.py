@@ -22,7 +22,7 @@ from scoresde_jax.interop import pickles
 from scoresde_jax.interop.weights import named
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-MAX_PICKLE = 16 << 20  # bytes; the largest network of 2021 needs half a megabyte
+MAX_PICKLE = 2 << 20  # bytes; the largest network of 2021 needs half a megabyte
 MAX_DIMS = 8
 MAX_SIZE = 1 << 40  # of one dimension; beyond any file, and arithmetic below it is quick
 
@@ -199,11 +199,11 @@ UNREAD = object()  # what weights have no use for, such as a learning rate as a 
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
-    """A tensor, if it lies within its storage and repeats nothing; what follows is of gradients."""
-    sizes = (offset, *tuple(shape), *tuple(stride))
-    if not isinstance(storage, Storage) or not all(map(_is_size, sizes)):
+    """A tensor, if it lies within its storage; what follows is of gradients."""
+    shape, stride = _size(shape), _size(stride)
+    if not isinstance(storage, Storage) or not all(map(_is_size, (offset, *shape, *stride))):
         raise ValueError("a tensor without a storage or a shape")
-    if len(shape) != len(stride) or len(shape) > MAX_DIMS:
+    if len(shape) != len(stride):
         raise ValueError("a tensor whose strides are not those of its shape")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if not 0 < math.prod(shape) <= storage.count or last >= storage.count:
@@ -227,6 +227,9 @@ def _mapping(*pairs: Any) -> dict:
 
 
 def _size(sizes: Any) -> tuple:
+    """A torch.Size; its length is looked at before it is copied."""
+    if not isinstance(sizes, list | tuple) or len(sizes) > MAX_DIMS:
+        raise ValueError(f"a shape that is not of at most {MAX_DIMS} numbers")
     return tuple(sizes)
 
 

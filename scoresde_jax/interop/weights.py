@@ -178,7 +178,7 @@ def _differences(arrays: Mapping[str, Any], shapes: Shapes):
             yield f"{path} is no array of real numbers in the file"
         elif arrays[path].shape != wanted:
             yield f"{path} is {wanted} in the network and {arrays[path].shape} in the file"
-    for path in arrays.keys() - shapes.keys():
+    for path in (path for path in arrays if path not in shapes):
         shape = getattr(arrays[path], "shape", "")
         yield f"the file has {named(path)} {shape}, the network has not"
 

@@ -44,7 +44,7 @@ KINDS = {
     "j_updown": ("ref_jax/models/up_or_down_sampling.py",),
     "k_checkpoints": ("ref_jax models.utils.State",),
     "l_score_flow": ("ref_flow/sde_lib.py",),
-    "tiny_models": (),
+    "tiny_models": ("random params",),
 }
 COUNTS = "param_counts.json"
 Result = tuple[Item | None, list[str]]  # the account of a file, and what went wrong
@@ -76,9 +76,17 @@ def find(root: Path) -> Iterator[Path]:
         if path.suffix == ".npz" and path.with_suffix(".json").exists():
             continue
         folders = path.relative_to(root).parents
-        if any((root / f"{folder}.json").exists() for folder in folders):
+        if any(_is_checkpoint(root / f"{folder}.json") for folder in folders):
             continue
         yield path
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether this is the JSON of a checkpoint, whose files are in a folder of the same name."""
+    if not path.exists():
+        return False
+    made_by = str(json.loads(path.read_text()).get("produced_by", ""))
+    return kind_of(path, made_by) == "k_checkpoints"
 
 
 def run(path: Path) -> Result:

@@ -110,6 +110,7 @@ HOSTILE = {
     "a long list": {"params_ema": list(range(1000))},
     "keys that are numbers": {"params_ema": {1: 2}},
     "no dict": {"params_ema": 7},
+    "a long name": {"params_ema": {"a" * 1000: {"b": 1}}},
 }
 
 

@@ -147,6 +147,10 @@ def damage(checkpoint, what):
             checkpoint["optimizer"]["param_groups"][0]["params"].append(10_000)
         case "a position of nobody":
             state[10_000] = state[1]
+        case "a position that is a list":
+            checkpoint["optimizer"]["param_groups"][0]["params"][0] = []
+        case "a group many times":
+            checkpoint["optimizer"]["param_groups"] *= 1000
         case "steps that differ":
             state[1] = state[1] | {"step": 5}
         case "a step that is text":
@@ -172,6 +176,8 @@ def damage(checkpoint, what):
         ("positions short", "its optimiser has"),
         ("positions long", "its optimiser has"),
         ("a position of nobody", "its optimiser has"),
+        ("a position that is a list", "its optimiser has"),
+        ("a group many times", "its optimiser has"),
         ("steps that differ", "some parameters more often than others"),
         ("a step that is text", "its step is not a whole number"),
         ("another network", "'module.begin_conv.weight', so it is not NCSN"),
