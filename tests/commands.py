@@ -31,6 +31,7 @@ DEVICES = "--xla_force_host_platform_device_count"
 # The `tiny` variants made tinier: one level, no attention, an ODE in a few steps.
 SMALL = {
     "training.batch_size": 8,
+    "training.snapshot_every": 2,
     "model.channel_multipliers": (1,),
     "model.attention_resolutions": (),
     "sampling.pc.steps": 2,
