@@ -9,8 +9,6 @@ names and keys are checked when an `Experiment` is built, before anything is com
 To add an SDE, predictor, corrector, loss or network: write it, and add a row to its table.
 """
 
-import difflib
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -25,6 +23,7 @@ from ml_collections import ConfigDict
 from scoresde_jax import data, likelihood, losses, sampling, score, sde, training
 from scoresde_jax.data import preprocess
 from scoresde_jax.models import DDPM, NCSN, NCSNpp, NCSNv2
+from scoresde_jax.tables import listed, lookup, select
 from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
 
 Config = Any  # a ConfigDict; type checkers know nothing of its attributes
@@ -150,44 +149,10 @@ def experiment(config: Config) -> Experiment:
         is known and where it was set.
     """
     the_sde = select(SDES, config.sde, "config.sde")()
-    name = config.sde.name
-    for where, choice in (
-        ("config.parameterization.name", config.parameterization.name),
-        ("config.loss.name", config.loss.name),
-        ("config.sampling.pc.predictor", config.sampling.pc.predictor),
-    ):
-        if name not in DEFINED_FOR.get(choice, tuple(SDES)):
-            raise ValueError(
-                f"{where} is {choice!r}, which is defined for {_listed(DEFINED_FOR[choice])} "
-                f"and not for config.sde.name {name!r}; choose another."
-            )
     _check_numbers(config)
     section = config.data
     network = _network(config.model)
-    divisor = getattr(network, "divisor", 1)  # a network of one's own need not say
-    if section.image_size % divisor:
-        raise ValueError(
-            f"config.data.image_size is {section.image_size}, which this network halves until "
-            f"{divisor} pixels are one; choose fewer levels in config.model.channel_multipliers, "
-            f"or images whose size is a multiple of {divisor}."
-        )
-    if config.model.get("embedding") == "fourier" and "discrete" in config.parameterization.name:
-        raise ValueError(
-            "config.model.embedding is 'fourier', which takes the logarithm of the label, but "
-            f"labels of config.parameterization.name {config.parameterization.name!r} start at 0; "
-            "use 'positional', or a continuous parameterization."
-        )
-    levels = config.parameterization.get("n")
-    if config.model.get("classes", levels) != levels:
-        raise ValueError(
-            f"config.model.classes is {config.model.classes}, but config.parameterization.n is "
-            f"{levels}; the network has one class for each noise level."
-        )
-    if levels != config.loss.get("n"):
-        raise ValueError(
-            f"config.parameterization.n is {levels} and config.loss.n is {config.loss.get('n')}; "
-            "a discrete parameterization is trained with the loss of the same chain."
-        )
+    _check_choices(config, getattr(network, "divisor", 1))  # a network of one's own need not say
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
     scale_train, scale_loss, scale_eval, to_pixels = _scaling(section)
@@ -243,40 +208,45 @@ def dataset(config: Config, split: str) -> data.Dataset:
     return loaded
 
 
-def select(table: Mapping[str, Callable], section: Mapping[str, Any], where: str) -> Callable:
-    """The row that a section names, with the rest of the section bound as keyword arguments.
+def _check_choices(config: Config, divisor: int) -> None:
+    """Raises ValueError for two choices that do not go together.
 
-    Raises:
-      ValueError: unknown name or keyword (lists the known ones and the nearest), or a keyword
-        that has no default is missing.
+    Args:
+      divisor: what the network needs the size of images to be a multiple of.
     """
-    arguments = dict(section)
-    chosen = lookup(table, arguments.pop("name"), f"{where}.name")
-    parameters = inspect.signature(chosen).parameters
-    for key in arguments:
-        check_key(key, list(parameters), where)
-    for key, parameter in parameters.items():
-        keyword = parameter.kind is parameter.KEYWORD_ONLY
-        if keyword and parameter.default is parameter.empty and key not in arguments:
+    name = config.sde.name
+    for where, choice in (
+        ("config.parameterization.name", config.parameterization.name),
+        ("config.loss.name", config.loss.name),
+        ("config.sampling.pc.predictor", config.sampling.pc.predictor),
+    ):
+        if name not in DEFINED_FOR.get(choice, tuple(SDES)):
             raise ValueError(
-                f"{where}.name is {section['name']!r}, which needs {where}.{key}; this config does "
-                "not have it, so start from a config file of the same kind."
+                f"{where} is {choice!r}, which is defined for {listed(DEFINED_FOR[choice])} "
+                f"and not for config.sde.name {name!r}; choose another."
             )
-    return partial(chosen, **arguments)
-
-
-def lookup(table: Mapping[str, Any], name: str, where: str) -> Any:
-    """One row of a table; an unknown name raises ValueError with the known ones."""
-    if name not in table:
-        raise ValueError(f"{where} is {name!r}; known: {_listed(table)}.{_nearest(name, table)}")
-    return table[name]
-
-
-def check_key(key: str, known: list[str], where: str) -> None:
-    """Raises ValueError for a key that is not known, with the nearest that is."""
-    if key not in known:
+    if config.data.image_size % divisor:
         raise ValueError(
-            f"{where} has no key {key!r}; known: {_listed(known)}.{_nearest(key, known)}"
+            f"config.data.image_size is {config.data.image_size}, which this network halves until "
+            f"{divisor} pixels are one; choose fewer levels in config.model.channel_multipliers, "
+            f"or images whose size is a multiple of {divisor}."
+        )
+    if config.model.get("embedding") == "fourier" and "discrete" in config.parameterization.name:
+        raise ValueError(
+            "config.model.embedding is 'fourier', which takes the logarithm of the label, but "
+            f"labels of config.parameterization.name {config.parameterization.name!r} start at 0; "
+            "use 'positional', or a continuous parameterization."
+        )
+    levels = config.parameterization.get("n")
+    if config.model.get("classes", levels) != levels:
+        raise ValueError(
+            f"config.model.classes is {config.model.classes}, but config.parameterization.n is "
+            f"{levels}; the network has one class for each noise level."
+        )
+    if levels != config.loss.get("n"):
+        raise ValueError(
+            f"config.parameterization.n is {levels} and config.loss.n is {config.loss.get('n')}; "
+            "a discrete parameterization is trained with the loss of the same chain."
         )
 
 
@@ -308,15 +278,6 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, f"{where}.{key}")
     else:
         yield where, value
-
-
-def _nearest(name: str, known) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def _listed(names) -> str:
-    return ", ".join(names)
 
 
 def _network(section: Mapping[str, Any]) -> nn.Module:

@@ -122,7 +122,8 @@ def check_same_model(
 
 
 def _check_writable(workdir: pathlib.Path) -> None:
-    if workdir.exists() and not (workdir.is_dir() and os.access(workdir, os.W_OK)):
+    nearest = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise ValueError(
             f"--workdir {workdir} is not a folder that can be written to; name another."
         )

@@ -14,6 +14,7 @@ LAYERS = {
     "types": 0,
     "files": 0,
     "progress": 0,
+    "tables": 0,
     "sde": 1,
     "ode": 1,
     "sharding": 1,

@@ -5,11 +5,12 @@ of dequantised data knows the number of levels.  Scaling to [0, 1] happens on th
 the compiled step (`preprocess`); shuffling and batching are in `pipeline`.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+from scoresde_jax.tables import listed, nearest
 
 
 class Dataset(NamedTuple):
@@ -67,6 +68,4 @@ def check_known(what: str, value: str, known: Iterable[str]) -> None:
     known = tuple(known)
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}.{hint}")
+    raise ValueError(f"unknown {what} {value!r}; known: {listed(known)}.{nearest(value, known)}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from scoresde_jax.interop.weights import Found, Shapes, flat, named
 
+ORIGIN = "a JAX checkpoint of 2021"
 ARRAY, NUMPY_SCALAR = 1, 3  # flax's extension types
 DTYPES = {
     name: np.dtype(name)
@@ -53,7 +54,7 @@ def read(path: pathlib.Path, shapes: Shapes) -> Found:
     adam = _branch(optimizer, "state")
     moments = flat(_branch(adam, "param_states"))
     return Found(
-        origin="a JAX checkpoint of 2021",
+        origin=ORIGIN,
         step=state.get("step"),
         params=flat(_branch(optimizer, "target")),
         ema_params=flat(_branch(state, "params_ema")),

@@ -6,8 +6,10 @@ with the metadata {"format", "version", "step", "count", "config"}, all strings,
 it; `config` is the resolved config as JSON.
 """
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,8 @@ def read(path: pathlib.Path, shapes: Shapes) -> Found:
       ValueError: it is not one, or is damaged.
     """
     del shapes
-    metadata, tensors = _content(path)
+    with _opened(path) as (metadata, file):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
     trees: dict[str, dict[str, np.ndarray]] = {tree: {} for tree in TREES}
     for name, tensor in tensors.items():
         tree, _, parameter = name.partition("/")
@@ -66,8 +69,10 @@ def read_config(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     Raises:
       ValueError: it is no export, or is damaged.
     """
+    with _opened(path) as (metadata, _):
+        pass  # the arrays are not needed
     try:
-        config = json.loads(_content(path)[0].get("config", ""))
+        config = json.loads(metadata.get("config", ""))
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict) or not all(isinstance(v, dict) for v in config.values()):
@@ -75,8 +80,9 @@ def read_config(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     return config
 
 
-def _content(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Metadata and arrays; lengths and offsets are checked by safetensors."""
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[tuple[dict[str, str], Any]]:
+    """Metadata, and the file to take arrays from; safetensors checks lengths and offsets."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -85,12 +91,9 @@ def _content(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
                     "it is a safetensors file, but not an export of scoresde_jax, version "
                     f"{VERSION}, by its metadata."
                 )
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}
-    except (
-        SafetensorError,
-        TypeError,
-        AttributeError,
-    ) as error:  # the latter: a type unlike numpy's
+            yield metadata, file
+    # TypeError and AttributeError: a type unlike numpy's.
+    except (SafetensorError, TypeError, AttributeError) as error:
         raise ValueError(f"as safetensors it is truncated or damaged ({error}).") from error
 
 

@@ -21,7 +21,7 @@ from scoresde_jax.models.layers import (
     concat_channels,
     conv3x3,
     dense,
-    remat,
+    remat_at,
 )
 from scoresde_jax.models.normalization import NORMALIZATIONS
 from scoresde_jax.types import Array
@@ -131,7 +131,7 @@ def _decode(net: DDPM, h: Array, skips: list[Array], temb: Array | None, train: 
 
 
 def _run_block(net: DDPM, h: Array, temb: Array | None, train: bool, features: int) -> Array:
-    block = _at(net, h, ResnetBlockDDPM, (3,))(  # `train`, the third argument, is not an array
+    block = remat_at(net, h, ResnetBlockDDPM, (3,))(  # `train`, the third argument, is not an array
         activation=ACTIVATIONS[net.activation],
         normalize=NORMALIZATIONS[net.normalization],
         features=features,
@@ -141,9 +141,4 @@ def _run_block(net: DDPM, h: Array, temb: Array | None, train: bool, features: i
 
 
 def _attention(net: DDPM, h: Array) -> Array:
-    return _at(net, h, AttnBlock)(NORMALIZATIONS[net.normalization])(h)
-
-
-def _at(net: DDPM, h: Array, block: type[nn.Module], static: tuple[int, ...] = ()) -> Any:
-    """The class of a block that takes h, with or without what it keeps for the gradient."""
-    return remat(block, static) if h.shape[1] in net.remat_resolutions else block
+    return remat_at(net, h, AttnBlock)(NORMALIZATIONS[net.normalization])(h)

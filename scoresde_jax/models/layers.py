@@ -9,6 +9,7 @@ Functions such as `conv3x3` create their layer in whichever module is being call
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,16 +54,20 @@ def check_choices(module: nn.Module, choices: dict[str, dict]) -> None:
             raise ValueError(f"{type(module).__name__}.{field} is {value!r}; known are {names}.")
 
 
-@functools.cache
-def remat(block: type[nn.Module], static_argnums: tuple[int, ...] = ()) -> type[nn.Module]:
-    """The block, its activations computed a second time for the gradient instead of kept.
+def remat_at(net: Any, h: Array, block: type[nn.Module], static: tuple[int, ...] = ()) -> Any:
+    """The class of a block that takes h, (B, H, W, C), as `net.remat_resolutions` wants it.
 
-    Values, gradients and names of parameters are those of the block.
+    At the heights named there its activations are computed a second time for the gradient instead
+    of being kept. Values, gradients and names of parameters are those of the block.
 
     Args:
-      block: a module's class.
-      static_argnums: positions of arguments that are not arrays; the first after self is 1.
+      static: positions of the block's arguments that are not arrays; the first after self is 1.
     """
+    return _remat(block, static) if h.shape[1] in net.remat_resolutions else block
+
+
+@functools.cache
+def _remat(block: type[nn.Module], static_argnums: tuple[int, ...]) -> type[nn.Module]:
     again = nn.remat(block, static_argnums=static_argnums)
     again.__name__ = block.__name__  # flax numbers parameters by it
     return again

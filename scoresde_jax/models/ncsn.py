@@ -8,12 +8,12 @@ noise level through a class-conditional normalisation; NCSNv2 does not see it at
 parameterisation divides the output by sigma (score.py). The blocks are in `refinenet.py`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from scoresde_jax.models.layers import ACTIVATIONS, check_choices, remat
+from scoresde_jax.models.layers import ACTIVATIONS, check_choices, remat_at
 from scoresde_jax.models.normalization import (
     NORMALIZATIONS,
     ConditionalInstanceNorm2dPlus,
@@ -172,15 +172,15 @@ def _refinenet(
     features = []
     for i, stage in enumerate(layout.stages):
         width = net.features * stage.features
-        block = _at(net, h, residual)
+        block = remat_at(net, h, residual)
         h = block(width, activation, normalize, stage.pool, stage.dilation, down=i > 0)(h)
-        block = _at(net, h, residual)
+        block = remat_at(net, h, residual)
         h = block(width, activation, normalize, dilation=stage.dilation)(h)
         features.append(h)
     inputs: list[Array] = []
     for i, multiple in enumerate(layout.refine):
         inputs.insert(0, features.pop())
-        block = _at(net, inputs[0], refine)(
+        block = remat_at(net, inputs[0], refine)(
             net.features * multiple,
             activation,
             normalize if conditional else None,
@@ -190,8 +190,3 @@ def _refinenet(
         inputs = [block(inputs)]
     h = activation(normalize(inputs[0]))
     return conv3x3(h, x.shape[-1]).astype(jnp.float32)
-
-
-def _at(net: NCSN | NCSNv2, h: Array, block: type[nn.Module]) -> Any:
-    """The class of a block that takes h, with or without what it keeps for the gradient."""
-    return remat(block) if h.shape[1] in net.remat_resolutions else block

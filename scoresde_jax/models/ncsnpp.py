@@ -31,7 +31,7 @@ from scoresde_jax.models.layers import (
     concat_channels,
     conv3x3,
     dense,
-    remat,
+    remat_at,
 )
 from scoresde_jax.models.normalization import ncsnpp_group_norm
 from scoresde_jax.models.resample import (
@@ -175,15 +175,10 @@ def _decode(
 def _run_block(net: NCSNpp, h: Array, temb: Array | None, train: bool, features: int) -> Array:
     """One residual block that keeps the size."""
     block, _, _ = CHOICES["block"][net.block]
-    return _at(net, h, block, TRAIN)(**_block_settings(net, features))(h, temb, train)
+    return remat_at(net, h, block, TRAIN)(**_block_settings(net, features))(h, temb, train)
 
 
 TRAIN = (3,)  # the position of `train` in a residual block's arguments; it is not an array
-
-
-def _at(net: NCSNpp, h: Array, block: type[nn.Module], static: tuple[int, ...] = ()) -> Any:
-    """The class of a block that takes h, with or without what it keeps for the gradient."""
-    return remat(block, static) if h.shape[1] in net.remat_resolutions else block
 
 
 def _block_settings(net: NCSNpp, features: int) -> dict[str, Any]:
@@ -198,7 +193,7 @@ def _block_settings(net: NCSNpp, features: int) -> dict[str, Any]:
 
 
 def _attention(net: NCSNpp, h: Array) -> Array:
-    return _at(net, h, AttnBlockpp)(net.skip_rescale, net.init_scale)(h)
+    return remat_at(net, h, AttnBlockpp)(net.skip_rescale, net.init_scale)(h)
 
 
 def _filter(net: NCSNpp) -> tuple[float, ...]:
@@ -228,13 +223,13 @@ def _fourier(net: NCSNpp, label: Array) -> Array:
 
 def _biggan_down(net: NCSNpp, h: Array, temb: Array | None, train: bool) -> Array:
     resample = partial(fir_downsample, kernel=net.fir_kernel) if net.fir else mean_downsample
-    block = _at(net, h, ResnetBlockBigGANpp, TRAIN)
+    block = remat_at(net, h, ResnetBlockBigGANpp, TRAIN)
     return block(**_block_settings(net, h.shape[-1]), resample=resample)(h, temb, train)
 
 
 def _biggan_up(net: NCSNpp, h: Array, temb: Array | None, train: bool) -> Array:
     resample = partial(fir_upsample, kernel=net.fir_kernel) if net.fir else nearest_upsample
-    block = _at(net, h, ResnetBlockBigGANpp, TRAIN)
+    block = remat_at(net, h, ResnetBlockBigGANpp, TRAIN)
     return block(**_block_settings(net, h.shape[-1]), resample=resample)(h, temb, train)
 
 

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,11 @@ def run_all(paths: list[Path], jobs: int) -> Iterator[Result]:
         return
     # Fresh processes: jax, once used, does not survive a fork.
     with ProcessPoolExecutor(min(jobs, len(paths)), get_context("spawn")) as pool:
-        yield from pool.map(run, paths)
+        for future in [pool.submit(run, path) for path in paths]:
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield None, ["a process was killed, for want of memory perhaps; try --jobs 1"]
 
 
 def check_counts(path: Path, meta: dict[str, Any]) -> Result:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scoresde_jax.interop.weights import nested
+
 HERE = Path(__file__).parent
 
 
@@ -52,18 +54,6 @@ def read(path: Path) -> Golden:
 def today(name: str, array: np.ndarray) -> np.ndarray:
     """A parameter of the original in the shape that flax gives it today."""
     return array.reshape(array.shape[-1:]) if "GroupNorm_" in name else array
-
-
-def nested(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    """{"a/b": array} -> {"a": {"b": array}}."""
-    tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        *modules, leaf = name.split("/")
-        branch = tree
-        for module in modules:
-            branch = branch.setdefault(module, {})
-        branch[leaf] = array
-    return tree
 
 
 def relative_error(found, expected) -> float:

@@ -26,11 +26,17 @@ class Comparison:
     absolute: float  # largest difference
     relative: float  # that over the largest expected value, or the largest ratio, entry by entry
     tolerance: float  # for the relative error
+    if_scaled: float = np.inf  # the relative error, had the array been 1.01 times what it is
 
     @property
     def ok(self) -> bool:
         """Whether the error is within the tolerance; NaN is not."""
         return self.relative <= self.tolerance
+
+    @property
+    def notices_scaling(self) -> bool:
+        """Whether an array 1.01 times as large would have failed."""
+        return self.if_scaled > self.tolerance
 
 
 @dataclass
@@ -91,13 +97,10 @@ class Item:
             raise ValueError(f"{name}: ours has shape {found.shape}, expected {expected.shape}")
         looked_at = np.broadcast_to(np.asarray(where, bool), expected.shape)
         expected, found = expected[looked_at], found[looked_at]
-        difference = np.abs(found - expected)
-        scale = np.abs(expected) if each else np.abs(expected).max(initial=0.0)
-        # Where zero is expected the absolute error has to be within the tolerance.
-        relative = difference / np.where(scale == 0, 1.0, scale)
-        worst = float(relative.max(initial=0.0)) if np.isfinite(relative).all() else np.inf
-        absolute = float(difference.max(initial=0.0))
-        self.comparisons.append(Comparison(name, absolute, worst, tolerance))
+        absolute = float(np.abs(found - expected).max(initial=0.0))
+        relative = relative_error(found, expected, each)
+        if_scaled = relative_error(found, 1.01 * expected, each)
+        self.comparisons.append(Comparison(name, absolute, relative, tolerance, if_scaled))
 
     def related(self, name: str) -> "Item":
         """Another file of the set, e.g. "tiny_models/vp_pos": next to this, or of tests/golden."""
@@ -109,6 +112,14 @@ class Item:
     def untaken(self) -> list[str]:
         """Arrays that no check looked at."""
         return sorted(set(self.names) - self.taken)
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray, each: bool) -> float:
+    """The largest difference over the largest expected value, or the largest ratio of entries."""
+    scale = np.abs(expected) if each else np.abs(expected).max(initial=0.0)
+    # Where zero is expected the absolute error has to be within the tolerance.
+    relative = np.abs(found - expected) / np.where(scale == 0, 1.0, scale)
+    return float(relative.max(initial=0.0)) if np.isfinite(relative).all() else np.inf
 
 
 Check = Callable[[Item], None]

@@ -19,7 +19,8 @@ ROUGH = {"bpd": 2e-3}
 ROUGH_STATE = 0.05
 ROUGH_COUNT = 0.05  # and two steps, of solves that take few
 ROUGH_SIZE = 5e-3
-STEP, START = 6, 2  # evaluations of scipy's RK45
+START = 2  # evaluations of scipy's solvers before their first step, and in each step:
+STEP = {"RK45": 6, "RK23": 3, "DOP853": 12}
 
 
 def compare(item: Item, run: Callable[[Array], Mapping[str, Any]], start: Array) -> None:
@@ -31,13 +32,18 @@ def compare(item: Item, run: Callable[[Array], Mapping[str, Any]], start: Array)
         kind = name.rpartition("/")[2]
         if kind == "nfe":
             steady = settled and moved[name] == found[name]
-            two_steps = 2 * STEP / max(float(item.golden.arrays[name]), 1)
+            two_steps = 2 * STEP[method(item)] / max(float(item.golden.arrays[name]), 1)
             item.compare(name, found[name], EXACT if steady else ROUGH_COUNT + two_steps)
             compare_count(item, name)
             continue
         item.compare(name, found[name], NETWORK if settled else ROUGH.get(kind, ROUGH_STATE))
         if not settled and kind not in ROUGH:
             compare_size(item, name, found[name])
+
+
+def method(item: Item) -> str:
+    """The solver, by scipy's name; the files that do not say were made with the original's own."""
+    return item.config.get("method", "RK45").split()[0]
 
 
 def compare_size(item: Item, name: str, found: Array) -> None:
@@ -48,8 +54,9 @@ def compare_size(item: Item, name: str, found: Array) -> None:
 
 
 def compare_count(item: Item, name: str) -> None:
-    """Compares a count of evaluations with the nearest that whole steps of RK45 add up to."""
-    steps = np.round((item.golden.arrays[name] - START) / STEP)
-    item.compare(f"{name} of whole steps", START + STEP * steps, EXACT)
+    """Compares a count of evaluations with the nearest that whole steps add up to."""
+    step = STEP[method(item)]
+    steps = np.round((item.golden.arrays[name] - START) / step)
+    item.compare(f"{name} of whole steps", START + step * steps, EXACT)
     if "nfe" in item.config:
         item.compare(f"{name} as configured", item.config["nfe"], EXACT)

@@ -132,6 +132,7 @@ def test_the_attacks_are_real(tmp_path):
     canary = tmp_path / "canary"
     for name in ("REDUCE", "protocol 0", "protocol 4", "eval", "INST", "OBJ", "STACK_GLOBAL"):
         pickle.loads(ATTACKS[name][0](f"touch {canary}"))
+        assert canary.exists(), name
         canary.unlink()
 
 

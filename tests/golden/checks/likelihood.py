@@ -44,7 +44,7 @@ def check_original(item: Item, group: str) -> None:
     _, sde, n = sdes(*item.config["sde"])
     score_fn, (x, v) = scores.of(item, sde, n), inputs(item, group)
     options = {key: item.config[key] for key in ("rtol", "atol")}
-    options["method"] = item.config.get("method", "RK45").split()[0]
+    options["method"] = solves.method(item)
 
     @jax.jit  # the SDE's numbers are constants, added up in double precision as in the original
     def field(t: Array, x: Array, integral: Array) -> tuple[Array, Array]:

@@ -66,6 +66,7 @@ def check_original(item: Item) -> None:
     _, sde, n = sdes(*item.config["sde"])
     score_fn, t_min = scores.of(item, sde, n), item.config["eps"]
     options = {key: item.config[key] for key in ("rtol", "atol")}
+    options["method"] = solves.method(item)
 
     # The SDE's numbers are constants here: added up in double precision, as in the original.
     field = jax.jit(lambda t, x: (ode_drift(sde, score_fn, x, t),))

@@ -126,7 +126,9 @@ def check_training(item: Item) -> None:
         item.compare("losses", jnp.stack(found), NETWORK)
     errors = partial(absolute_error, start, state, settings["lr"] * len(batches))
     compare(item, "param_after:", state.params, errors)
-    compare(item, "ema_after:", state.ema_params, errors)
+    # An average takes 1 - ema_rate of each error.
+    share = min(1.0, (1 - settings["ema_rate"]) * len(batches))
+    compare(item, "ema_after:", state.ema_params, lambda path: share * errors(path))
 
 
 def absolute_error(start: TrainState, end: TrainState, longest: float, path: str) -> float:
