@@ -63,6 +63,14 @@ class SDE(Protocol):
         """
         ...
 
+    def likelihood_integral(self, t_min: float) -> Array:
+        """The integral of g^2 / std^2 from t_min to 1, (): what normalizes that density."""
+        ...
+
+    def time_of_half_log_snr(self, half_log_snr: Array) -> Array:
+        """The t at which log(alpha / std) has this value, where mean = alpha x_0; same shape."""
+        ...
+
 
 class AncestralSDE(SDE, Protocol):
     """An SDE whose chain has a Gaussian posterior x_{i-1} | x_i, x_0 in closed form: VE and VP."""
@@ -80,6 +88,12 @@ def reverse_drift(sde: SDE, score_fn: ScoreFn, x: Array, t: Array) -> Array:
 def ode_drift(sde: SDE, score_fn: ScoreFn, x: Array, t: Array) -> Array:
     """Drift of the probability-flow ODE, f - g^2 s / 2 (Song et al. 2021, eq. 13)."""
     return sde.drift(x, t) - 0.5 * bcast(sde.diffusion(t) ** 2, x) * score_fn(x, t)
+
+
+def half_log_snr(sde: SDE, t: Array) -> Array:
+    """log(alpha / std) at each t, where the mean of x_t is alpha x_0; falls with t."""
+    alpha, std = sde.marginal(jnp.ones_like(t), t)
+    return jnp.log(alpha) - jnp.log(std)
 
 
 def gaussian_logp(z: Array, std: Array | float) -> Array:
@@ -167,12 +181,26 @@ class VPSDE:
         """1 - beta_i."""
         return 1 - self.chain_beta(t, n)
 
-    def likelihood_time(self, u: Array, t_min: float) -> Array:
-        """Inverts the integral of g^2 / std^2 = B' / (1 - e^{-B}), log(e^B - 1), where B = -2c."""
+    def _likelihood_range(self, t_min: float) -> tuple[Array, Array]:
+        """The antiderivative of g^2 / std^2 = B' / (1 - e^{-B}) at t_min and 1; B = -2c."""
         low, high = (
             jnp.log(jnp.expm1(-2 * self.log_mean_coefficient(jnp.asarray(t)))) for t in (t_min, 1.0)
         )
+        return low, high
+
+    def likelihood_time(self, u: Array, t_min: float) -> Array:
+        """Inverts log(e^B - 1), the integral of g^2 / std^2."""
+        low, high = self._likelihood_range(t_min)
         return self.time_of(-0.5 * jax.nn.softplus(low + u * (high - low)))
+
+    def likelihood_integral(self, t_min: float) -> Array:
+        """The change of log(e^B - 1)."""
+        low, high = self._likelihood_range(t_min)
+        return high - low
+
+    def time_of_half_log_snr(self, half_log_snr: Array) -> Array:
+        """Inverts e^{2c} / (1 - e^{2c}) = SNR."""
+        return self.time_of(-0.5 * jax.nn.softplus(-2 * half_log_snr))
 
     def ancestral(self, x: Array, score: Array, t: Array, n: int) -> tuple[Array, Array]:
         """The DDPM step, (x + beta_i s) / sqrt(1 - beta_i) and sqrt(beta_i) (ibid., eq. 4)."""
@@ -226,12 +254,26 @@ class SubVPSDE:
         """1 - beta_i of the VP chain, whose drift it shares."""
         return self._vp.chain_alpha(t, n)
 
-    def likelihood_time(self, u: Array, t_min: float) -> Array:
-        """Inverts the integral of g^2 / std^2 = B' coth(B / 2), 2 log sinh(B / 2); B = -2c."""
+    def _likelihood_range(self, t_min: float) -> tuple[Array, Array]:
+        """Half the antiderivative of g^2 / std^2 = B' coth(B / 2) at t_min and 1; B = -2c."""
         low, high = (
             jnp.log(jnp.sinh(-self._vp.log_mean_coefficient(jnp.asarray(t)))) for t in (t_min, 1.0)
         )
+        return low, high
+
+    def likelihood_time(self, u: Array, t_min: float) -> Array:
+        """Inverts 2 log sinh(B / 2), the integral of g^2 / std^2."""
+        low, high = self._likelihood_range(t_min)
         return self._vp.time_of(-jnp.arcsinh(jnp.exp(low + u * (high - low))))
+
+    def likelihood_integral(self, t_min: float) -> Array:
+        """The change of 2 log sinh(B / 2)."""
+        low, high = self._likelihood_range(t_min)
+        return 2 * (high - low)
+
+    def time_of_half_log_snr(self, half_log_snr: Array) -> Array:
+        """Inverts e^c / (1 - e^{2c}) = -1 / (2 sinh c)."""
+        return self._vp.time_of(-jnp.arcsinh(0.5 * jnp.exp(-half_log_snr)))
 
 
 @register_pytree
@@ -292,6 +334,14 @@ class VESDE:
         """Uniform: g^2 / std^2 is constant under VE."""
         return t_min + u * (1 - t_min)
 
+    def likelihood_integral(self, t_min: float) -> Array:
+        """2 log(sigma_max / sigma_min) (1 - t_min)."""
+        return 2 * jnp.log(self.sigma_max / self.sigma_min) * (1 - t_min)
+
+    def time_of_half_log_snr(self, half_log_snr: Array) -> Array:
+        """Inverts 1 / sigma."""
+        return -(half_log_snr + jnp.log(self.sigma_min)) / jnp.log(self.sigma_max / self.sigma_min)
+
     def ancestral(self, x: Array, score: Array, t: Array, n: int) -> tuple[Array, Array]:
         """x + (sigma_i^2 - sigma_{i-1}^2) s and G_i sigma_{i-1} / sigma_i (ibid., eq. 47)."""
         sigma, below = self.chain_sigmas(t, n)
@@ -344,3 +394,11 @@ class LinearVESDE:
     def likelihood_time(self, u: Array, t_min: float) -> Array:
         """Evenly spread log t: g^2 / std^2 = 2 / t."""
         return jnp.asarray(t_min) ** (1 - u)
+
+    def likelihood_integral(self, t_min: float) -> Array:
+        """-2 log t_min."""
+        return -2 * jnp.log(jnp.asarray(t_min))
+
+    def time_of_half_log_snr(self, half_log_snr: Array) -> Array:
+        """Inverts 1 / (t sigma_max)."""
+        return jnp.exp(-half_log_snr) / self.sigma_max

@@ -15,6 +15,7 @@ from scoresde_jax.sde import (
     chain_index,
     chain_time,
     gaussian_logp,
+    half_log_snr,
     ode_drift,
     reverse_drift,
 )
@@ -243,12 +244,25 @@ def test_likelihood_time_inverts_the_integral_of_g2_over_variance(sde, t_min):
 )
 def test_likelihood_time_has_the_known_normaliser(sde, t_min, z):
     np.testing.assert_allclose(mass(sde, t_min, 1.0), z, rtol=1e-7)
+    np.testing.assert_allclose(sde.likelihood_integral(t_min), z, rtol=1e-6)  # float32
     with jax.enable_x64(True):
         u = jnp.linspace(0.05, 0.95, 7)
         time = lambda u: sde.likelihood_time(u, t_min)  # noqa: E731
         t, speed = jax.jvp(time, (u,), (jnp.ones_like(u),))
         # du/dt is the density, rate / z; z is known to eight digits.
         np.testing.assert_allclose(speed * rate(sde, t), z, rtol=1e-6)
+
+
+@every_sde
+def test_time_of_half_log_snr_inverts_it(sde):
+    with jax.enable_x64(True):
+        t = jnp.geomspace(1e-5, 1.0, 21)
+        _, std, _ = exact(sde, t)
+        alpha = sde.marginal(jnp.ones_like(t), t)[0]
+        snr = half_log_snr(sde, t)
+        np.testing.assert_allclose(snr, np.log(alpha / std), rtol=1e-9, atol=1e-9)
+        assert np.all(np.diff(snr) < 0)
+        np.testing.assert_allclose(sde.time_of_half_log_snr(snr), t, rtol=1e-9, atol=1e-12)
 
 
 def test_vp_ancestral_is_the_ddpm_posterior():
