@@ -104,7 +104,13 @@ def sampling(sde: str) -> ConfigDict:
             "t_min": SAMPLING_T_MIN[sde],
             "denoise": True,
         },
-        "ode": {"t_min": SAMPLING_T_MIN[sde], "rtol": 1e-5, "atol": 1e-5, "max_steps": 1000},
+        "ode": {
+            "t_min": SAMPLING_T_MIN[sde],
+            "rtol": 1e-5,
+            "atol": 1e-5,
+            "max_steps": 1000,
+            "pair": "rk45",
+        },
     }
     return ConfigDict(section)
 
@@ -116,7 +122,8 @@ def likelihood() -> ConfigDict:
         "rtol": 1e-5,
         "atol": 1e-5,
         "max_steps": 1000,
-        "probes": 1,
+        "pair": "rk45",
+        "probes": 1,  # 0 for the exact trace
         "probe": "rademacher",
         "batch_size": 64,
         "seed": 43,

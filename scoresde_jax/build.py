@@ -9,6 +9,7 @@ names and keys are checked when an `Experiment` is built, before anything is com
 To add an SDE, predictor, corrector, loss or network: write it, and add a row to its table.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -20,11 +21,11 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from scoresde_jax import data, likelihood, losses, sampling, score, sde, training
+from scoresde_jax import data, likelihood, losses, runge_kutta, sampling, score, sde, training
 from scoresde_jax.data import preprocess
 from scoresde_jax.models import DDPM, NCSN, NCSNpp, NCSNv2
-from scoresde_jax.tables import listed, lookup, select
-from scoresde_jax.types import Array, LogLikelihood, Samples, ScoreFn
+from scoresde_jax.tables import check_key, listed, lookup, select
+from scoresde_jax.types import Array, Samples, ScoreFn
 
 Config = Any  # a ConfigDict; type checkers know nothing of its attributes
 
@@ -63,6 +64,11 @@ CORRECTORS = {
     "annealed_langevin": sampling.annealed_langevin,
     "identity": sampling.identity,
 }
+PAIRS = {
+    "rk23": runge_kutta.BOGACKI_SHAMPINE,
+    "rk45": runge_kutta.DORMAND_PRINCE,
+    "tsit5": runge_kutta.TSITOURAS,
+}
 PROBES = {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -95,7 +101,7 @@ class Experiment(NamedTuple):
     to_pixels: Callable[[Array], Array]  # x -> uint8, 0..255
     loss: Callable[[Array, ScoreFn, Array], Array]  # (key, score_fn, x0) -> (B,)
     sampler: Callable[[Array, ScoreFn, tuple[int, ...]], Samples]
-    log_likelihood: Callable[[Array, ScoreFn, Array], LogLikelihood]
+    density: likelihood.FlowDensity
     learning_rate: optax.Schedule
     optimizer: optax.GradientTransformation
 
@@ -172,7 +178,7 @@ def experiment(config: Config) -> Experiment:
         to_pixels=to_pixels,
         loss=_loss(config.loss, the_sde),
         sampler=_sampler(config.sampling, the_sde),
-        log_likelihood=_log_likelihood(config.likelihood, the_sde),
+        density=_density(config.likelihood, the_sde),
         learning_rate=schedule,
         optimizer=optimizer,
     )
@@ -184,8 +190,8 @@ _LEAST: dict[str, int] = dict.fromkeys(
     ("steps", "batch_size", "microbatches", "n_jitted_steps", *_INTERVALS), 1
 )
 _LEAST |= dict.fromkeys(("snapshot_images", "keep_checkpoints", "corrector_steps"), 1)
-_LEAST |= dict.fromkeys(("max_steps", "probes", "n"), 1)
-_LEAST |= {"seed": 0, "warmup_steps": 0}
+_LEAST |= dict.fromkeys(("max_steps", "n"), 1)
+_LEAST |= {"seed": 0, "warmup_steps": 0, "probes": 0}
 
 
 def dataset(config: Config, split: str) -> data.Dataset:
@@ -333,7 +339,8 @@ def _sampler(section: Mapping[str, Any], the_sde: sde.SDE):
     method = section["method"]
     lookup(dict.fromkeys(SAMPLERS), method, "config.sampling.method")
     if method == "ode":
-        return partial(_on(sampling.ode_sample, the_sde), **section["ode"])
+        pair = lookup(PAIRS, section["ode"]["pair"], "config.sampling.ode.pair")
+        return partial(_on(sampling.ode_sample, the_sde), **{**section["ode"], "pair": pair})
     options = dict(section["pc"])
     n, snr = options.pop("n"), options.pop("snr")
     corrector_steps = options.pop("corrector_steps")
@@ -354,12 +361,14 @@ def _on(sampler: Callable, the_sde: sde.SDE) -> Callable[..., Samples]:
     return lambda key, score_fn, shape, **options: sampler(key, the_sde, score_fn, shape, **options)
 
 
-def _log_likelihood(section: Mapping[str, Any], the_sde: sde.SDE):
+def _density(section: Mapping[str, Any], the_sde: sde.SDE) -> likelihood.FlowDensity:
     options = {k: v for k, v in section.items() if k not in ("batch_size", "seed")}
+    known = [field.name for field in dataclasses.fields(likelihood.FlowDensity)]
+    for key in options:
+        check_key(key, [*known, "batch_size", "seed"], "config.likelihood")
     options["probe"] = lookup(PROBES, options["probe"], "config.likelihood.probe")
-    return lambda keys, score_fn, x: likelihood.log_likelihood(
-        keys, the_sde, score_fn, x, **options
-    )
+    options["pair"] = lookup(PAIRS, options["pair"], "config.likelihood.pair")
+    return likelihood.FlowDensity(the_sde, **options)
 
 
 def _optimizer(config: Config):

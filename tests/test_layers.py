@@ -15,6 +15,8 @@ LAYERS = {
     "files": 0,
     "progress": 0,
     "tables": 0,
+    "runge_kutta": 0,
+    "compaction": 0,
     "sde": 1,
     "ode": 1,
     "sharding": 1,

@@ -1,13 +1,16 @@
 """From nats to bits per dimension, and from examples to a mean with an error bar."""
 
 import math
+from typing import TypeVar
 
 import numpy as np
 
 from scoresde_jax.types import Array
 
+Numbers = TypeVar("Numbers", Array, np.ndarray)
 
-def bits_per_dim(logp: Array, dims: int, data_scale: float) -> Array:
+
+def bits_per_dim(logp: Numbers, dims: int, data_scale: float) -> Numbers:
     """Bits per dimension of the discrete data that were dequantized to x.
 
     With y the dequantized levels in [0, levels) and x = data_scale y + constant, p(y) = p(x)

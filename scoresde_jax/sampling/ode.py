@@ -6,6 +6,7 @@ The map is deterministic and invertible: `decode(encode(x))` is x up to the tole
 """
 
 from scoresde_jax import ode
+from scoresde_jax.runge_kutta import DORMAND_PRINCE, Pair
 from scoresde_jax.sde import SDE, ode_drift
 from scoresde_jax.types import Array, Samples, ScoreFn
 
@@ -20,10 +21,12 @@ def ode_sample(
     rtol: float,
     atol: float,
     max_steps: int = 1000,
+    pair: Pair = DORMAND_PRINCE,
 ) -> Samples:
     """Draws samples: noise from the prior, decoded. Arguments as for `decode`."""
     z = sde.prior_sample(key, shape)
-    return decode(sde, score_fn, z, t_min=t_min, rtol=rtol, atol=atol, max_steps=max_steps)
+    options = {"t_min": t_min, "rtol": rtol, "atol": atol, "max_steps": max_steps, "pair": pair}
+    return decode(sde, score_fn, z, **options)
 
 
 def decode(
@@ -35,14 +38,16 @@ def decode(
     rtol: float,
     atol: float,
     max_steps: int = 1000,
+    pair: Pair = DORMAND_PRINCE,
 ) -> Samples:
     """Carries latents (B, ...) from t = 1 to data at t_min.
 
     Args:
       rtol, atol: tolerances of the solve, per example.
       max_steps: step attempts allowed per example; one that needs more is NaN and not converged.
+      pair: the Runge-Kutta formulas.
     """
-    return _flow(sde, score_fn, z, 1.0, t_min, rtol, atol, max_steps)
+    return _flow(sde, score_fn, z, 1.0, t_min, rtol, atol, max_steps, pair)
 
 
 def encode(
@@ -54,9 +59,10 @@ def encode(
     rtol: float,
     atol: float,
     max_steps: int = 1000,
+    pair: Pair = DORMAND_PRINCE,
 ) -> Samples:
     """Carries data (B, ...) from t_min to latents at t = 1. Arguments as for `decode`."""
-    return _flow(sde, score_fn, x, t_min, 1.0, rtol, atol, max_steps)
+    return _flow(sde, score_fn, x, t_min, 1.0, rtol, atol, max_steps, pair)
 
 
 def _flow(
@@ -68,14 +74,16 @@ def _flow(
     rtol: float,
     atol: float,
     max_steps: int,
+    pair: Pair,
 ) -> Samples:
     solution = ode.solve(
-        lambda t, x: ode_drift(sde, score_fn, x, t),
+        lambda t, x, _: ode_drift(sde, score_fn, x, t),
         x,
         t0,
         t1,
         rtol=rtol,
         atol=atol,
         max_steps=max_steps,
+        pair=pair,
     )
     return Samples(solution.y, solution.nfe, solution.converged)
