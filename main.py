@@ -27,8 +27,10 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "eval", "sample", "import", "export"],
-    "What to do. import makes a workdir of --source, which the others then go on from; export "
+    ["train", "train_dequantizer", "eval", "sample", "import", "export"],
+    "What to do. train_dequantizer trains, for the score network of the workdir, a flow that "
+    "dequantizes its data: a tighter likelihood. import makes a workdir of --source, which the "
+    "others then go on from; export "
     "writes the parameters to <workdir>/export/params_<step>.safetensors.",
 )
 flags.DEFINE_string("workdir", None, "Where everything is written; runs/<config> by default.")

@@ -1,4 +1,4 @@
-"""The verbs of main.py: train, evaluate, sample, import, export.
+"""The verbs of main.py: train, train_dequantizer, evaluate, sample, import, export.
 
 Loops and files; the maths is in scoresde_jax.
 
@@ -22,10 +22,12 @@ from scoresde_jax import (
     evaluation,
     files,
     interop,
-    likelihood,
     programs,
     reports,
+    scoring,
     sharding,
+    shards,
+    tasks,
     training,
     workdirs,
 )
@@ -53,7 +55,7 @@ def run(
     """Runs one verb in a workdir; returns the exit code.
 
     Args:
-      mode: "train", "eval", "sample", "import" or "export".
+      mode: one of the verbs below.
       num_samples: for "sample".
       source: for "import".
 
@@ -63,6 +65,7 @@ def run(
     """
     verbs = {
         "train": train,
+        "train_dequantizer": train_dequantizer,
         "eval": evaluate,
         "sample": partial(sample, num_samples=num_samples),
         "import": partial(import_weights, source=source),
@@ -99,17 +102,53 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
     Writes config.json, metrics.jsonl, tensorboard/, checkpoints/, training.png and
     samples/snapshot_<step>.png. SIGINT and SIGTERM save a checkpoint first.
     """
-    section = config.training
     with _user_errors():
         experiment = build.experiment(config)
-        train_set = build.dataset(config, "train")
-        test_set = build.dataset(config, "test")
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        task, mesh = tasks.score_task(experiment, config), _mesh(config, "training")
+        run = _open(task, config, workdir, mesh)
+    snapshot = reports.sample_snapshot(experiment, config, mesh, workdir)
+    return _train(task, config, run, workdir, train_set, test_set, snapshot)
+
+
+def train_dequantizer(config: build.Config, workdir: pathlib.Path) -> int:
+    """Trains the flow that dequantizes, for the score network of the workdir, which stays as it is.
+
+    Writes what `train` writes, but for samples, into <workdir>/dequantizer.
+    """
+    with _user_errors():
+        experiment = build.experiment(config)
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        mesh = _mesh(config, "dequantizer_training")
+        scores = _open(tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True)
+        task = tasks.dequantizer_task(experiment, config, scores.state.ema_params)
+        folder = workdir / "dequantizer"
+        run = _open(task, config, folder, mesh)
+    code = _train(task, config, run, folder, train_set, test_set, reports.no_snapshot)
+    if code == 0:
+        _say(
+            "score images with it: --mode eval --config.likelihood.dequantizations=\"('learned',)\""
+        )
+    return code
+
+
+def _train(
+    task: tasks.Task,
+    config: build.Config,
+    run: workdirs.Trained,
+    workdir: pathlib.Path,
+    train_set: data.Dataset,
+    test_set: data.Dataset,
+    snapshot: reports.Snapshot,
+) -> int:
+    """The training loop: chunks of steps, and between them what is due."""
+    section = task.section
+    with _user_errors():
         batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
-        run = _open(experiment, config, workdir, _mesh(config, "training"))
         if run.start > section.steps:
             raise ValueError(
-                f"{workdir} is trained to step {run.start} already, beyond config.training.steps "
-                f"{section.steps}; raise it, or name another --workdir."
+                f"{workdir} is trained to step {run.start} already, beyond "
+                f"config.{task.where}.steps {section.steps}; raise it, or name another --workdir."
             )
     batches.set_state(run.position)
     if run.start:
@@ -117,11 +156,11 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
     resolved = config.to_dict()
     files.write_json(workdir / "config.json", resolved)
     records = training.Records(workdir, start=run.start)
-    progress = Progress("train", section.steps, start=run.start, unit="step")
-    due = reports.Reports(experiment, config, run.mesh, workdir, records, progress, test_set)
+    progress = Progress(task.name, section.steps, start=run.start, unit="step")
+    due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
     step, state, metrics = run.start, run.state, {}
     with training.StopSignals() as stop:
-        advance = programs.training_program(experiment, config, run.mesh)
+        advance = programs.training_program(task, run.mesh)
         while step < section.steps and not stop.received:
             end = _chunk_end(step, section)
             chunk = _stack(batches, end - step, section.n_jitted_steps)
@@ -147,43 +186,56 @@ def train(config: build.Config, workdir: pathlib.Path) -> int:
 
 
 def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
-    """Scores the test set with the averaged parameters: loss, and bits/dim with its error.
+    """Scores the test set with the averaged parameters: bits/dim of flow and bound, and the loss.
 
-    Writes eval/results.json, eval/bpd.npz and eval/bpd.png. Returns 1 if an ODE did not converge.
+    Writes eval/results.json, eval/bpd.npz and eval/bpd.png; an interrupted evaluation goes on from
+    the last piece in eval/pieces. Returns 1 if an ODE did not converge.
     """
     with _user_errors():
         experiment = build.experiment(config)
         test_set = build.dataset(config, "test")
-        run = _open(experiment, config, workdir, _mesh(config, "likelihood"), must_exist=True)
-    columns = programs.score(experiment, run.state.ema_params, config, run.mesh, test_set)
-    converged, bpd = columns["converged"], columns["bpd"]
-    failed = [int(i) for i in columns["index"][~converged]]
-    mean, error = likelihood.mean_and_standard_error(bpd)
-    loss, loss_error = likelihood.mean_and_standard_error(columns["loss"])
-    results = {
-        "checkpoint_step": run.start,
-        "evaluation_loss": {"mean": loss, "standard_error": loss_error, "images": len(bpd)},
-        "bits_per_dim": {
-            "mean": None if failed else mean,
-            "standard_error": None if failed else error,
-            "images": len(bpd),
-            "nfe": {"mean": float(columns["nfe"].mean()), "max": int(columns["nfe"].max())},
+        mesh = _mesh(config, "likelihood")
+        run = _open(tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True)
+        flow: list[workdirs.Trained] = []  # opened only if it is asked for
+
+        def learned_params() -> Any:
+            task = tasks.dequantizer_task(experiment, config, run.state.ema_params)
+            flow.append(_open(task, config, workdir / "dequantizer", mesh, must_exist=True))
+            return flow[0].state.ema_params
+
+        dequantizers = build.dequantizers(config, experiment, learned_params)
+    images = test_set.images
+    scorer = scoring.Scorer(experiment, run.state.ema_params, config, mesh, dequantizers)
+    progress = Progress("eval", len(images) * len(dequantizers), unit="image")
+    pieces = workdir / "eval" / "pieces"
+    columns = shards.collect(
+        pieces,
+        len(images),
+        lambda index: scorer.columns(images[index], index, progress),
+        size=config.likelihood.images_per_piece,
+        work={
+            "checkpoint_step": run.start,
+            "dequantizer_step": flow[0].start if flow else None,
+            "devices": mesh.size,
+            "config": config.to_dict(),
         },
-        "not_converged": failed,
-        "config": config.to_dict(),
-    }
+    )
+    progress.close()
+    results = {"checkpoint_step": run.start, **scoring.results(columns, config)}
     files.write_npz(workdir / "eval" / "bpd.npz", columns)
     files.write_json(workdir / "eval" / "results.json", results)
-    figure = workdir / "eval" / "bpd.png"
+    shards.discard(pieces)
+    figure, failed = workdir / "eval" / "bpd.png", results["not_converged"]
     if failed:
         figure.unlink(missing_ok=True)
         _say(f"the ODE did not converge at indices {failed}; the mean is null")
         _say("raise config.likelihood.max_steps, or loosen config.likelihood.rtol and .atol")
         return 1
-    pixels = preprocess.to_uint8(jnp.asarray(test_set.images) / (test_set.levels - 1))
+    pixels = preprocess.to_uint8(jnp.asarray(images) / (test_set.levels - 1))
     title = f"{config.data.name} test set, step {run.start}"
+    bpd = columns[f"{next(iter(dequantizers))}/bpd"]
     evaluation.bpd_figure(figure, bpd, np.asarray(pixels), title=title)
-    print(f"bits/dim {mean:.4f} +- {error:.4f} on {len(bpd)} images, loss {loss:.4f}")
+    print("\n".join(scoring.lines(results)))
     return 0
 
 
@@ -196,7 +248,8 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     section = config.sampling
     with _user_errors():
         experiment = build.experiment(config)
-        run = _open(experiment, config, workdir, _mesh(config, "sampling"), must_exist=True)
+        task = tasks.score_task(experiment, config)
+        run = _open(task, config, workdir, _mesh(config, "sampling"), must_exist=True)
     draw = programs.sampling_program(experiment, section.batch_size, run.mesh)
     key = jax.random.key(section.seed)
     progress = Progress("sample", num_samples, unit="image")
@@ -233,16 +286,18 @@ def import_weights(
     with _user_errors():
         experiment = build.experiment(config)
         workdirs.check_new(workdir)
+        task = tasks.score_task(experiment, config)
         workdirs.check_same_model(
             config,
             interop.stored_config(source),
+            task.meaning,
             f"{source} holds weights",
             "Choose the config, variant and options it was exported with.",
         )
         shapes = interop.parameter_shapes(experiment.init_params)
         weights = interop.read_weights(source, shapes)
     state = training.resumed(
-        experiment.optimizer,
+        task.optimizer,
         step=weights.step,
         params=weights.params,
         ema_params=weights.ema_params,
@@ -266,7 +321,8 @@ def export_weights(config: build.Config, workdir: pathlib.Path) -> int:
     """Writes the newest state as export/params_<step>.safetensors, which import takes back."""
     with _user_errors():
         experiment = build.experiment(config)
-        run = _open(experiment, config, workdir, sharding.device_mesh(), must_exist=True)
+        task = tasks.score_task(experiment, config)
+        run = _open(task, config, workdir, sharding.device_mesh(), must_exist=True)
     state = jax.device_get(run.state)
     count, mu, nu = training.adam_moments(state)
     weights = interop.Weights(run.start, state.params, state.ema_params, count, mu, nu)
@@ -277,7 +333,7 @@ def export_weights(config: build.Config, workdir: pathlib.Path) -> int:
 
 
 def _open(
-    experiment: build.Experiment,
+    task: tasks.Task,
     config: build.Config,
     workdir: pathlib.Path,
     mesh: jax.sharding.Mesh,
@@ -285,9 +341,9 @@ def _open(
     must_exist: bool = False,
 ) -> workdirs.Trained:
     """The newest state of the workdir, or a fresh one; says of what model."""
-    run = workdirs.open_run(experiment, config, workdir, mesh, must_exist=must_exist)
+    run = workdirs.open_run(task, config, workdir, mesh, must_exist=must_exist)
     size = _parameter_count(run.state.params)
-    _say(f"{config.model.name}, {size:,} parameters; {config.sde.name} SDE; {config.data.name}")
+    _say(f"{task.title}, {size:,} parameters; {config.sde.name} SDE; {config.data.name}")
     return run
 
 

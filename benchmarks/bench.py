@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.subvp import cifar10, digits
-from scoresde_jax import build, files, programs, sampling, sharding, training
+from scoresde_jax import build, files, programs, sampling, sharding, tasks, training
 from scoresde_jax.likelihood.flow import value_and_divergence
 from scoresde_jax.sde import ode_drift
 
@@ -84,8 +84,9 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
     everywhere, split = sharding.replicated(mesh), sharding.batch_sharded(mesh)
     batch = BATCH_SIZES[name]
     key = jax.device_put(jax.random.key(0), everywhere)
+    task = tasks.score_task(experiment, build.resolve(config))
     fresh = jax.jit(
-        lambda k: training.create(experiment.init_params(k), experiment.optimizer),
+        lambda k: training.create(task.init_params(k), task.optimizer),
         out_shardings=everywhere,
     )
     state = fresh(key)
@@ -126,7 +127,8 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
     inference_peak = sharding.peak_bytes()
     del network, linearisation, sampler
     gc.collect()
-    rounds["training_step"] = _training(experiment, config, mesh, batch, state, repeats)
+    shape = (batch, *experiment.image_shape)
+    rounds["training_step"] = _training(task, mesh, shape, state, repeats)
     compile_seconds["training_step"] = rounds["training_step"].pop(0)
     rate = matmul_rate()
     seconds = {name: statistics.median(times) for name, times in rounds.items()}
@@ -144,7 +146,7 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
     }
 
 
-def _training(experiment, config, mesh, batch, state, repeats) -> list[float]:
+def _training(task, mesh, shape, state, repeats) -> list[float]:
     """Seconds of the first call, which compiles, and of `repeats` more."""
     advance = programs.training_program(experiment, config, mesh)
     images = np.zeros((1, batch, *experiment.image_shape), np.uint8)

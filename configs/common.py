@@ -43,6 +43,8 @@ def base(sde: str) -> ConfigDict:
     config.training = training(ema_decay=0.999 if sde == "ve" else 0.9999)
     config.sampling = sampling(sde)
     config.likelihood = likelihood()
+    for name, section in dequantizer().items():
+        config[name] = section
     return config
 
 
@@ -127,8 +129,36 @@ def likelihood() -> ConfigDict:
         "probe": "rademacher",
         "batch_size": 64,
         "seed": 43,
+        "images_per_piece": 1024,  # an interrupted evaluation goes on from the last whole piece
+        "dequantizations": ("uniform",),  # also "truncated_normal", "learned"
+        "importance_samples": 1,  # draws of the noise per image, for a tighter bound
+        "truncated_std": config_dict.placeholder(float),  # levels; None: the SDE's noise at t_min
+        "bound": {"t_min": 1e-5, "draws": 32, "times": "stratified", "form": "denoising"},
     }
     return ConfigDict(section)
+
+
+def dequantizer() -> dict[str, ConfigDict]:
+    """The flow that score_flow trained for CIFAR-10, and its training; by section."""
+    flow = {
+        "filters": 96,
+        "components": 32,
+        "blocks": 2,
+        "heads": 4,
+        "couplings": 4,
+        "context_filters": 32,
+        "context_blocks": 3,
+        "context_heads": 0,
+        "pointwise": True,
+        "splits": ("columns",),
+    }
+    steps = training(ema_decay=0.99)
+    steps.update({"steps": 300_001, "snapshot_every": 300_001})
+    return {
+        "dequantizer": ConfigDict(flow),
+        "dequantizer_optimizer": optimizer(),
+        "dequantizer_training": steps,
+    }
 
 
 def data(name: str, *, size: int, channels: int, levels: int, **options: bool) -> ConfigDict:

@@ -49,6 +49,25 @@ def digits(sde: str) -> ConfigDict:
     config.sampling.pc.update({"steps": 200, "t_min": t_min})
     config.sampling.ode.update({"rtol": 1e-4, "atol": 1e-4, "t_min": t_min})
     config.likelihood.update({"t_min": t_min, "rtol": 1e-3, "atol": 1e-3, "batch_size": 100})
+    config.likelihood.bound.t_min = t_min
+    config.dequantizer.update(
+        {
+            "filters": 16,
+            "components": 4,
+            "blocks": 1,
+            "heads": 0,
+            "context_filters": 16,
+            "context_blocks": 1,
+            "pointwise": False,
+            "splits": ("columns", "rows"),
+        }
+    )
+    config.dequantizer_optimizer.update(
+        {"learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 50}
+    )
+    config.dequantizer_training.update(
+        {"batch_size": 64, "steps": 1000, "eval_every": 100, "checkpoint_every": 500}
+    )
     return config
 
 
@@ -111,4 +130,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.sampling.pc.steps = 10
     config.sampling.ode.update({"rtol": 1e-2, "atol": 1e-2})
     config.likelihood.update({"rtol": 1e-2, "atol": 1e-2, "batch_size": 100})
+    config.likelihood.bound.draws = 2
+    config.dequantizer.update({"filters": 8, "components": 2, "context_filters": 8})
+    config.dequantizer_training.update(
+        {"batch_size": 16, "steps": 10, "log_every": 5, "eval_every": 5, "checkpoint_every": 5}
+    )
     return config

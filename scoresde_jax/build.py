@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from scoresde_jax import data, likelihood, losses, runge_kutta, sampling, score, sde, training
 from scoresde_jax.data import preprocess
-from scoresde_jax.models import DDPM, NCSN, NCSNpp, NCSNv2
+from scoresde_jax.models import DDPM, NCSN, DequantizationFlow, NCSNpp, NCSNv2
 from scoresde_jax.tables import check_key, listed, lookup, select
 from scoresde_jax.types import Array, Samples, ScoreFn
 
@@ -69,6 +69,13 @@ PAIRS = {
     "rk45": runge_kutta.DORMAND_PRINCE,
     "tsit5": runge_kutta.TSITOURAS,
 }
+BOUND_TIMES = {
+    "stratified": likelihood.stratified_importance,
+    "antithetic": likelihood.antithetic_importance,
+    "independent": likelihood.independent_importance,
+    "uniform": likelihood.independent_uniform,
+}
+BOUND_FORMS = {"denoising": likelihood.denoising, "sliced": likelihood.sliced}
 PROBES = {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -98,12 +105,12 @@ class Experiment(NamedTuple):
     scale_train: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, as in training
     scale_loss: Callable[[Array, Array], Array]  # the same, never flipped
     scale_eval: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, dequantized
+    scale_cells: Callable[[Array], Array]  # levels with noise, 0 to `levels` -> x
     to_pixels: Callable[[Array], Array]  # x -> uint8, 0..255
     loss: Callable[[Array, ScoreFn, Array], Array]  # (key, score_fn, x0) -> (B,)
     sampler: Callable[[Array, ScoreFn, tuple[int, ...]], Samples]
     density: likelihood.FlowDensity
-    learning_rate: optax.Schedule
-    optimizer: optax.GradientTransformation
+    bound: Callable[[Array, ScoreFn, Array], likelihood.Bound]  # (keys, score_fn, x)
 
     def init_params(self, key: Array) -> Any:
         """Draws fresh parameters."""
@@ -141,9 +148,10 @@ class Experiment(NamedTuple):
 def resolve(config: Config) -> Config:
     """A copy of a config with every value that depends on others or on the machine filled in."""
     config = ConfigDict(config.to_dict())
-    if config.training.n_jitted_steps is None:
-        # Gradients of convolutions inside loops are slow on CPUs; see training/step.py.
-        config.training.n_jitted_steps = 1 if jax.default_backend() == "cpu" else 5
+    for section in (config.training, config.dequantizer_training):
+        if section.n_jitted_steps is None:
+            # Gradients of convolutions inside loops are slow on CPUs; see training/step.py.
+            section.n_jitted_steps = 1 if jax.default_backend() == "cpu" else 5
     return config
 
 
@@ -161,8 +169,8 @@ def experiment(config: Config) -> Experiment:
     _check_choices(config, getattr(network, "divisor", 1))  # a network of one's own need not say
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
-    scale_train, scale_loss, scale_eval, to_pixels = _scaling(section)
-    schedule, optimizer = _optimizer(config)
+    scale_train, scale_loss, scale_eval, scale_cells, to_pixels = _scaling(section)
+    optimizer(config, "optimizer", "training")
     return Experiment(
         sde=the_sde,
         network=network,
@@ -175,12 +183,12 @@ def experiment(config: Config) -> Experiment:
         scale_train=scale_train,
         scale_loss=scale_loss,
         scale_eval=scale_eval,
+        scale_cells=scale_cells,
         to_pixels=to_pixels,
         loss=_loss(config.loss, the_sde),
         sampler=_sampler(config.sampling, the_sde),
         density=_density(config.likelihood, the_sde),
-        learning_rate=schedule,
-        optimizer=optimizer,
+        bound=_bound(config.likelihood.bound, the_sde),
     )
 
 
@@ -298,6 +306,9 @@ def _scaling(section: Mapping[str, Any]):
     shift = preprocess.center if centered else score.as_is
     unshift = preprocess.uncenter if centered else score.as_is
 
+    def scale_cells(y: Array) -> Array:
+        return shift(y / levels)
+
     def scale_eval(keys: Array, images: Array) -> Array:
         return shift(preprocess.dequantize(keys, images, levels=levels))
 
@@ -317,7 +328,7 @@ def _scaling(section: Mapping[str, Any]):
     def to_pixels(x: Array) -> Array:
         return preprocess.to_uint8(read(unshift(x), levels=levels) / (levels - 1))
 
-    return scale_train, scale_loss, scale_eval, to_pixels
+    return scale_train, scale_loss, scale_eval, scale_cells, to_pixels
 
 
 def _loss(section: Mapping[str, Any], the_sde: sde.SDE):
@@ -361,20 +372,105 @@ def _on(sampler: Callable, the_sde: sde.SDE) -> Callable[..., Samples]:
     return lambda key, score_fn, shape, **options: sampler(key, the_sde, score_fn, shape, **options)
 
 
+# Keys of config.likelihood that are not FlowDensity's.
+_LIKELIHOOD_KEYS = (
+    "batch_size",
+    "seed",
+    "bound",
+    "dequantizations",
+    "importance_samples",
+    "truncated_std",
+    "images_per_piece",
+)
+
+
 def _density(section: Mapping[str, Any], the_sde: sde.SDE) -> likelihood.FlowDensity:
-    options = {k: v for k, v in section.items() if k not in ("batch_size", "seed")}
     known = [field.name for field in dataclasses.fields(likelihood.FlowDensity)]
-    for key in options:
-        check_key(key, [*known, "batch_size", "seed"], "config.likelihood")
+    for key in section:
+        check_key(key, [*known, *_LIKELIHOOD_KEYS], "config.likelihood")
+    options = {key: value for key, value in section.items() if key in known}
     options["probe"] = lookup(PROBES, options["probe"], "config.likelihood.probe")
     options["pair"] = lookup(PAIRS, options["pair"], "config.likelihood.pair")
     return likelihood.FlowDensity(the_sde, **options)
 
 
-def _optimizer(config: Config):
-    options: dict[str, Any] = config.optimizer.to_dict()
-    schedules = {"constant": None, "cosine": config.training.steps}
-    decay_steps = lookup(schedules, options.pop("schedule"), "config.optimizer.schedule")
+def _bound(section: Mapping[str, Any], the_sde: sde.SDE):
+    options = dict(section)
+    options["times"] = lookup(BOUND_TIMES, options["times"], "config.likelihood.bound.times")
+    options["form"] = lookup(BOUND_FORMS, options["form"], "config.likelihood.bound.form")
+    select(
+        {"bound": likelihood.likelihood_bound},
+        {"name": "bound", **options},
+        "config.likelihood.bound",
+    )
+    return lambda keys, score_fn, x: likelihood.likelihood_bound(
+        keys, the_sde, score_fn, x, **options
+    )
+
+
+def dequantizers(
+    config: Config, experiment: Experiment, learned_params: Callable[[], Any]
+) -> dict[str, likelihood.Dequantizer]:
+    """What config.likelihood.dequantizations names, each (keys, levels (B, H, W, C)) -> Noise.
+
+    Args:
+      learned_params: gives the parameters of the trained flow; called if it is named.
+
+    Raises:
+      ValueError: a name is unknown, or comes twice, or there is none.
+    """
+    names = tuple(config.likelihood.dequantizations)
+    where = "config.likelihood.dequantizations"
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{where} is {names}; it must name each dequantization once.")
+    makers = {
+        "uniform": lambda: likelihood.uniform,
+        "truncated_normal": lambda: partial(
+            likelihood.truncated_normal, std=_truncated_std(config, experiment)
+        ),
+        "learned": lambda: learned_dequantizer(config, learned_params()),
+    }
+    return {name: lookup(makers, name, where)() for name in names}
+
+
+def _truncated_std(config: Config, experiment: Experiment) -> float:
+    """The width of truncated normal noise, in levels: by default what the SDE adds at t_min."""
+    if config.likelihood.truncated_std is not None:
+        return config.likelihood.truncated_std
+    alpha, std = experiment.sde.marginal(jnp.ones(()), jnp.asarray(config.likelihood.t_min))
+    return float(std / alpha) / experiment.data_scale
+
+
+def dequantization_flow(config: Config) -> nn.Module:
+    """The network of config.dequantizer."""
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in config.dequantizer.items()}
+    return select(
+        {"flow": DequantizationFlow}, {"name": "flow", **arguments}, "config.dequantizer"
+    )()
+
+
+def learned_dequantizer(config: Config, params: Any) -> likelihood.Dequantizer:
+    """The flow with these parameters, as a dequantizer."""
+    network = dequantization_flow(config)
+
+    def flow(eps: Array, image: Array) -> tuple[Array, Array]:
+        u, log_det = network.apply({"params": params}, eps, image)
+        return jnp.asarray(u), jnp.asarray(log_det)
+
+    return partial(likelihood.learned, flow=flow, levels=config.data.levels)
+
+
+def optimizer(
+    config: Config, section: str, training_section: str
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+    """The learning rate by step, and Adam with it.
+
+    Raises:
+      ValueError: a key or name is unknown.
+    """
+    options: dict[str, Any] = config[section].to_dict()
+    schedules = {"constant": None, "cosine": config[training_section].steps}
+    decay_steps = lookup(schedules, options.pop("schedule"), f"config.{section}.schedule")
     schedule = training.learning_rate(
         options.pop("learning_rate"),
         warmup_steps=options.pop("warmup_steps"),

@@ -11,7 +11,7 @@ What is done when depends on counts only, never on clocks: a run done again does
 Not here: what is carried on (`ode.py`), and on which devices (`programs.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -97,6 +97,16 @@ def complete(
                 kept = np.concatenate([running, np.flatnonzero(held < 0)])[:smaller]
                 rows = _take(_on_host(rows), kept)
                 held, size, wasted = held[kept], smaller, 0
+
+
+def in_order(parts: Iterable[Finished]) -> dict[str, np.ndarray]:
+    """The columns of all examples by position; for outcomes that are dicts of arrays."""
+    parts = list(parts)
+    order = np.argsort(np.concatenate([part.positions for part in parts]))
+    return {
+        name: np.concatenate([part.outcome[name] for part in parts])[order]
+        for name in parts[0].outcome
+    }
 
 
 def _fitting(sizes: tuple[int, ...], count: int) -> int:

@@ -26,6 +26,11 @@ class Progress:
                 total=total, initial=start, desc=what, unit=unit, dynamic_ncols=True
             )
 
+    @property
+    def done(self) -> int:
+        """How far it is."""
+        return self._done
+
     def update(self, done: int, note: str = "") -> None:
         """Shows that `done` of the total are done, and the newest note that is not empty."""
         note = self._note = note or self._note

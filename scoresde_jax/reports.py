@@ -3,6 +3,8 @@
 import math
 import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,10 @@ from jax.sharding import Mesh
 
 from scoresde_jax import build, data, evaluation, programs, sharding, training
 from scoresde_jax.progress import Progress
+from scoresde_jax.tasks import Task
 from scoresde_jax.types import Array
+
+Snapshot = Callable[[int, Any], None]  # (step, averaged parameters): draws pictures of them
 
 
 class RunError(RuntimeError):
@@ -23,36 +28,33 @@ class Reports:
 
     def __init__(
         self,
-        experiment: build.Experiment,
-        config: build.Config,
+        task: Task,
         mesh: Mesh,
-        workdir: pathlib.Path,
         records: training.Records,
         progress: Progress,
         test_set: data.Dataset,
+        snapshot: Snapshot,
     ):
         """Compiles nothing yet; `records` says where the run starts."""
-        self._experiment, self._config, self._workdir = experiment, config, workdir
+        self._task, self._section, self._snapshot = task, task.section, snapshot
         self._records, self._progress = records, progress
         self._clock, self._clock_step = time.monotonic(), records.start
-        images, keys = _fixed_batch(config, test_set)
+        images, keys = _fixed_batch(task.section, test_set)
         everywhere = sharding.replicated(mesh)
-        images, keys = jax.device_put((images, keys), everywhere)
-        loss = jax.jit(lambda p, k, x: jnp.mean(experiment.eval_loss(p, k, x)))
-        self._eval_loss = lambda params: float(loss(params, keys, images))
-        count = sharding.round_up(config.training.snapshot_images, mesh)
-        self._draw = programs.sampling_program(experiment, count, mesh)
+        images, keys, fixed = jax.device_put((images, keys, task.fixed), everywhere)
+        loss = jax.jit(lambda f, p, k, x: jnp.mean(task.eval_loss(f, p, k, x)))
+        self._eval_loss = lambda params: float(loss(fixed, params, keys, images))
 
     def report(self, step: int, state: training.TrainState, metrics: dict[str, Array]) -> None:
         """Writes down the numbers that are due at this step."""
-        section = self._config.training
+        section = self._section
         last = step == section.steps
         values = {}
         if step % section.log_every == 0 or last:
             values = self.check_finite(step, metrics)
             now = time.monotonic()
             images = (step - self._clock_step) * section.batch_size
-            values["learning_rate"] = np.asarray(self._experiment.learning_rate(step - 1)).item()
+            values["learning_rate"] = np.asarray(self._task.learning_rate(step - 1)).item()
             values["images_per_second"] = images / max(now - self._clock, 1e-9)
             self._clock, self._clock_step = now, step
         if step % section.eval_every == 0 or last:
@@ -65,16 +67,13 @@ class Reports:
         self._progress.update(step, f"{note} {self._speed(values)}".strip())
 
     def snapshot(self, step: int, state: training.TrainState) -> None:
-        """Draws a grid of samples if one is due: also at the end, but of runs of a few steps."""
-        section = self._config.training
+        """Draws pictures if they are due: also at the end, but of runs of a few steps."""
+        section = self._section
         last = step == section.steps and step > section.snapshot_every
         if step % section.snapshot_every and not last:
             return
-        self._progress.update(step, f"drawing {section.snapshot_images} images")
-        key = jax.random.key(self._config.sampling.seed)
-        pixels, _, _ = jax.device_get(self._draw(state.ema_params, key))
-        grid = evaluation.image_grid(pixels[: section.snapshot_images])
-        evaluation.save_png(self._workdir / "samples" / f"snapshot_{step}.png", grid)
+        self._progress.update(step, "drawing")
+        self._snapshot(step, state.ema_params)
         self._clock, self._clock_step = time.monotonic(), step  # drawing is not training
 
     def check_finite(self, step: int, metrics: dict[str, Array]) -> dict[str, float]:
@@ -83,7 +82,7 @@ class Reports:
         if not all(map(math.isfinite, values.values())):
             raise RunError(
                 f"training diverged: {values} at step {step}. Checkpoints before it are whole; "
-                "lower config.optimizer.learning_rate and run the same command again."
+                f"lower {self._task.learning_rate_key} and run the same command again."
             )
         return values
 
@@ -92,7 +91,28 @@ class Reports:
         return f"{speed:.0f} images/s" if speed else ""
 
 
-def _fixed_batch(config: build.Config, test_set: data.Dataset) -> tuple[np.ndarray, Array]:
+def no_snapshot(step: int, params: Any) -> None:
+    """Draws nothing: of a network whose output is nothing to look at."""
+    del step, params
+
+
+def sample_snapshot(
+    experiment: build.Experiment, config: build.Config, mesh: Mesh, workdir: pathlib.Path
+) -> Snapshot:
+    """Draws a grid of samples into samples/snapshot_<step>.png, from noise that stays the same."""
+    shown = config.training.snapshot_images
+    draw = programs.sampling_program(experiment, sharding.round_up(shown, mesh), mesh)
+    key = jax.random.key(config.sampling.seed)
+
+    def snapshot(step: int, params: Any) -> None:
+        pixels, _, _ = jax.device_get(draw(params, key))
+        grid = evaluation.image_grid(pixels[:shown])
+        evaluation.save_png(workdir / "samples" / f"snapshot_{step}.png", grid)
+
+    return snapshot
+
+
+def _fixed_batch(section: build.Config, test_set: data.Dataset) -> tuple[np.ndarray, Array]:
     """The first images of the test set with keys that never change: losses compare."""
-    images = test_set.images[: config.training.batch_size]
-    return images, jax.random.split(jax.random.key(config.training.seed + 1), len(images))
+    images = test_set.images[: section.batch_size]
+    return images, jax.random.split(jax.random.key(section.seed + 1), len(images))

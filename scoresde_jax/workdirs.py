@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 
 from scoresde_jax import build, files, sharding, training
+from scoresde_jax.tasks import Task
 from scoresde_jax.types import Array
 
-# Sections that give a checkpoint's parameters their meaning; in one workdir they stay the same.
-MODEL_SECTIONS = ("sde", "parameterization", "model", "data")
-# Of these, what says where the data are and how a network is computed, not what it means.
+# Of the sections that give parameters their meaning, keys that do not: where the data are, and how
+# a network is computed.
 FREE_KEYS = ("data_dir", "dtype", "remat_resolutions")
 
 
@@ -31,7 +31,7 @@ class Trained(NamedTuple):
 
 
 def open_run(
-    experiment: build.Experiment,
+    task: Task,
     config: build.Config,
     workdir: pathlib.Path,
     mesh: jax.sharding.Mesh,
@@ -44,18 +44,16 @@ def open_run(
       ValueError: the workdir cannot be used, holds another model, or is empty and must not be.
     """
     _check_writable(workdir)
-    key = jax.random.key(config.training.seed)
-    fresh = partial(_fresh_state, experiment)
+    key = jax.random.key(task.section.seed)
+    fresh = partial(_fresh_state, task)
     shapes = jax.eval_shape(fresh, key)
-    checkpoints = training.Checkpoints(
-        workdir / "checkpoints", keep=config.training.keep_checkpoints
-    )
+    checkpoints = training.Checkpoints(workdir / "checkpoints", keep=task.section.keep_checkpoints)
     start = checkpoints.latest_step()
     if start is None:
         if must_exist:
             raise ValueError(
                 f"{workdir} has no checkpoint; train first, with the same command and "
-                "--mode train, or name another --workdir."
+                f"--mode {task.name}, or name another --workdir."
             )
         state = jax.jit(fresh, out_shardings=sharding.replicated(mesh))(key)
         return Trained(mesh, checkpoints, state, 0, {"next_index": 0})
@@ -63,6 +61,7 @@ def open_run(
     check_same_model(
         config,
         meta["config"],
+        task.meaning,
         f"{workdir} holds a checkpoint",
         "Name another --workdir, or go back to those settings.",
     )
@@ -106,13 +105,21 @@ def begin(
 
 
 def check_same_model(
-    config: build.Config, stored: dict[str, Any], holder: str, advice: str
+    config: build.Config,
+    stored: dict[str, Any],
+    meaning: tuple[str, ...],
+    holder: str,
+    advice: str,
 ) -> None:
-    """Raises ValueError where a stored config, which may lack sections, has another model."""
+    """Raises ValueError where a stored config, which may lack sections, has another model.
+
+    Args:
+      meaning: the sections that say what the model is.
+    """
     ours = files.plain(config.to_dict())
     changed = [
         f"config.{section}.{key} is {ours[section].get(key)!r}, was {stored[section].get(key)!r}"
-        for section in MODEL_SECTIONS
+        for section in meaning
         if section in stored
         for key in sorted(ours[section].keys() | stored[section].keys())
         if ours[section].get(key) != stored[section].get(key) and key not in FREE_KEYS
@@ -129,5 +136,5 @@ def _check_writable(workdir: pathlib.Path) -> None:
         )
 
 
-def _fresh_state(experiment: build.Experiment, key: Array) -> training.TrainState:
-    return training.create(experiment.init_params(key), experiment.optimizer)
+def _fresh_state(task: Task, key: Array) -> training.TrainState:
+    return training.create(task.init_params(key), task.optimizer)

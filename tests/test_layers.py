@@ -20,6 +20,7 @@ LAYERS = {
     "sde": 1,
     "ode": 1,
     "sharding": 1,
+    "shards": 1,
     "models": 1,
     "data": 1,
     "score": 2,
@@ -31,11 +32,13 @@ LAYERS = {
     "evaluation": 4,
     "interop": 4,
     "build": 5,
-    "programs": 6,
-    "workdirs": 6,
-    "reports": 7,
-    "run_lib": 8,
-    "main": 9,
+    "tasks": 6,
+    "scoring": 6,
+    "programs": 7,
+    "workdirs": 7,
+    "reports": 8,
+    "run_lib": 9,
+    "main": 10,
 }
 
 # library -> where it may be imported, as prefixes of paths

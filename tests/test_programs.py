@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_network import SmallNetwork
 
-from scoresde_jax import build, programs, sharding, training
+from scoresde_jax import build, programs, sharding, tasks, training
 
 
 @pytest.fixture(scope="module")
@@ -31,49 +31,6 @@ def params(experiment):
 
 def mesh(count):
     return sharding.device_mesh(jax.devices()[:count])
-
-
-# ------------------------------------------------------------------------------------- scoring
-
-
-@pytest.fixture(scope="module")
-def scored(experiment, params, config):
-    """(batch size, devices) -> columns over the first ten test images."""
-    test_set = build.dataset(config, "test")
-    test_set = test_set._replace(images=test_set.images[:10], labels=test_set.labels[:10])
-    found = {}
-    for batch_size, devices in ((10, 1), (4, 4)):
-        config = config.copy_and_resolve_references()
-        config.likelihood.batch_size = batch_size
-        where = mesh(devices)
-        state = jax.device_put(params, sharding.replicated(where))
-        found[batch_size, devices] = programs.score(experiment, state, config, where, test_set)
-    return found
-
-
-def test_scores_depend_on_neither_batch_nor_devices(scored):
-    whole, other = scored[10, 1], scored[4, 4]  # the second with a batch that is filled up
-    dims = 64
-    for name in ("logp", "logp_standard_error"):
-        # 1e-4 nats/dim: sums over other batches round otherwise, and the solver amplifies it.
-        np.testing.assert_allclose(whole[name] / dims, other[name] / dims, rtol=0, atol=1e-4)
-    np.testing.assert_array_equal(whole["nfe"], other["nfe"])
-    np.testing.assert_allclose(whole["loss"], other["loss"], rtol=1e-4)
-
-
-def test_every_image_is_scored_once_and_in_order(scored):
-    for columns in scored.values():
-        np.testing.assert_array_equal(columns["index"], np.arange(10))
-        assert {len(column) for column in columns.values()} == {10}
-        assert columns["converged"].all() and len(np.unique(columns["logp"])) == 10
-        assert (columns["logp_standard_error"] > 0).all()
-
-
-def test_bits_count_seventeen_levels(scored):
-    columns = scored[10, 1]
-    # x = (2 / 17) y + constant: -log2 p(y) / 64 with p(y) = p(x) (2 / 17)^64
-    wanted = -(columns["logp"] / 64 + np.log(2 / 17)) / np.log(2)
-    np.testing.assert_allclose(columns["bpd"], wanted, rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------- sampling
@@ -111,12 +68,13 @@ def test_training_of_a_real_network_compiles_once(config):
     config.model.update({"channel_multipliers": (1,), "attention_resolutions": ()})
     tiny = build.experiment(config)
     where = mesh(4)
+    task = tasks.score_task(tiny, config)
     fresh = jax.jit(
-        lambda key: training.create(tiny.init_params(key), tiny.optimizer),
+        lambda key: training.create(task.init_params(key), task.optimizer),
         out_shardings=sharding.replicated(where),
     )
     state = fresh(jax.random.key(0))
-    advance = programs.training_program(tiny, config, where)
+    advance = programs.training_program(task, where)
     images = build.dataset(config, "train").images[:8][None]
     state, _ = advance(state, images, 1)
     compilations = []
@@ -145,17 +103,22 @@ def test_training_of_a_real_network_compiles_once(config):
 def test_training_compiles_once_and_copies_nothing_by_itself(size):
     traces = []
 
-    def train_loss(params, key, images):
+    def train_loss(fixed, params, key, images):
         traces.append(key)
-        return jnp.mean((images / 16.0 - params["w"]) ** 2, axis=(1, 2, 3))
+        return jnp.mean((images / fixed - params["w"]) ** 2, axis=(1, 2, 3))
 
     config = commands.tiny_config("subvp")
-    optimizer = build.experiment(config).optimizer
-    toy = types.SimpleNamespace(train_loss=train_loss, optimizer=optimizer)
+    _, optimizer = build.optimizer(config, "optimizer", "training")
+    toy = types.SimpleNamespace(
+        train_loss=train_loss,
+        optimizer=optimizer,
+        section=config.training,
+        fixed=np.float32(16),
+    )
     where = sharding.device_mesh()
     state = training.create({"w": jnp.zeros((8, 8, 1))}, optimizer)
     state = jax.device_put(state, sharding.replicated(where))
-    advance = programs.training_program(toy, config, where)
+    advance = programs.training_program(toy, where)
     chunk = np.zeros((size, 8, 8, 8, 1), np.uint8)
     state, metrics = advance(state, chunk, 1)
     traced = len(traces)

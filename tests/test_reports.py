@@ -27,9 +27,16 @@ def run(tmp_path):
         training__snapshot_every=5,
         training__snapshot_images=3,
     )
-    toy = types.SimpleNamespace(
-        eval_loss=lambda params, keys, images: jnp.full(len(images), params["w"]),
+    task = types.SimpleNamespace(
+        section=config.training,
+        fixed={"shift": jnp.float32(0.5)},
+        eval_loss=lambda fixed, params, keys, images: jnp.full(
+            len(images), params["w"] + fixed["shift"]
+        ),
         learning_rate=lambda step: 0.1 * step,
+        learning_rate_key="config.optimizer.learning_rate",
+    )
+    experiment = types.SimpleNamespace(
         sampler=lambda key, score_fn, shape: types.SimpleNamespace(
             x=jax.random.normal(key, shape),
             nfe=jnp.ones(shape[0]),
@@ -43,7 +50,8 @@ def run(tmp_path):
     progress = Progress("train", STEPS)
     mesh = sharding.device_mesh()
     test_set = build.dataset(config, "test")
-    yield reports.Reports(toy, config, mesh, tmp_path, records, progress, test_set)
+    snapshot = reports.sample_snapshot(experiment, config, mesh, tmp_path)
+    yield reports.Reports(task, mesh, records, progress, test_set, snapshot)
     records.close()
     progress.close()
 
@@ -63,7 +71,7 @@ def test_each_thing_is_said_when_it_is_due(run, tmp_path):
     assert [s for s in rows if "loss" in rows[s]] == [3, 6, 7]  # and always the last
     assert [s for s in rows if "eval_loss" in rows[s]] == [2, 4, 6, 7]
     assert rows[6]["loss"] == 6 and rows[6]["grad_norm"] == 2
-    assert rows[6]["eval_loss"] == 6  # of the averaged parameters of that step
+    assert rows[6]["eval_loss"] == 6.5  # of the averaged parameters of that step
     # The rate that made the step from 5 to 6.
     np.testing.assert_allclose(rows[6]["learning_rate"], 0.5)
     pictures = sorted(p.name for p in (tmp_path / "samples").iterdir())
@@ -94,8 +102,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(run, tmp_path, bad):
 def test_evaluation_uses_the_same_images_and_keys_every_time():
     config = commands.tiny_config("subvp")
     test_set = build.dataset(config, "test")
-    images, keys = reports._fixed_batch(config, test_set)
-    again, keys_again = reports._fixed_batch(config, test_set)
+    images, keys = reports._fixed_batch(config.training, test_set)
+    again, keys_again = reports._fixed_batch(config.training, test_set)
     np.testing.assert_array_equal(images, test_set.images[: config.training.batch_size])
     np.testing.assert_array_equal(images, again)
     assert len(np.unique(jax.random.key_data(keys), axis=0)) == len(images)
@@ -103,7 +111,7 @@ def test_evaluation_uses_the_same_images_and_keys_every_time():
 
 
 def test_a_run_of_a_few_steps_draws_nothing_at_its_end(run, tmp_path):
-    run._config.training.steps = 3
+    run._section.steps = 3
     for step in range(1, 4):
         say(run, step)
     assert not (tmp_path / "samples").exists()

@@ -146,18 +146,19 @@ def test_evaluation_writes_what_it_promises(copy):
     results = files.read_json(copy / "eval" / "results.json")
     with np.load(copy / "eval" / "bpd.npz") as stored:
         columns = dict(stored)
-    keys = ["bits_per_dim", "checkpoint_step", "config", "evaluation_loss", "not_converged"]
-    assert sorted(results) == keys
     assert results["checkpoint_step"] == STEPS and results["not_converged"] == []
-    bpd = results["bits_per_dim"]
-    assert sorted(bpd) == ["images", "mean", "nfe", "standard_error"]
-    assert bpd["images"] == results["evaluation_loss"]["images"] == 297
-    assert sorted(results["evaluation_loss"]) == ["images", "mean", "standard_error"]
-    np.testing.assert_allclose(bpd["mean"], columns["bpd"].mean(dtype=np.float64), rtol=1e-6)
-    error = columns["bpd"].std(ddof=1, dtype=np.float64) / 297**0.5
-    np.testing.assert_allclose(bpd["standard_error"], error, rtol=1e-6)
-    np.testing.assert_allclose(bpd["nfe"]["mean"], columns["nfe"].mean())
-    assert bpd["nfe"]["max"] == columns["nfe"].max()
+    assert results["other_dequantizations"] == {}
+    assert results["evaluation_loss"]["images"] == 297
+    for name, prefix in (("bits_per_dim", "uniform/"), ("bits_per_dim_bound", "uniform/bound_")):
+        bits, bpd = results[name], columns[f"{prefix}bpd"]
+        assert bits["images"] == len(bpd) == 297 and bits["dequantization"] == "uniform"
+        np.testing.assert_allclose(bits["mean"], bpd.mean(dtype=np.float64), rtol=1e-6)
+        error = bpd.std(ddof=1, dtype=np.float64) / 297**0.5
+        np.testing.assert_allclose(bits["standard_error"], error, rtol=1e-6)
+        np.testing.assert_allclose(bits["nfe"]["mean"], columns[f"{prefix}nfe"].mean())
+        assert bits["nfe"]["max"] == columns[f"{prefix}nfe"].max()
+    assert results["bits_per_dim"]["standard_error_of_estimates"] is None  # of a single probe
+    assert results["bits_per_dim_bound"]["standard_error_of_estimates"] > 0
     assert results["config"] == files.read_json(copy / "config.json")
     assert all(len(column) == 297 for column in columns.values())
     np.testing.assert_array_equal(columns["index"], np.arange(297))
@@ -249,8 +250,8 @@ def test_what_does_not_converge_is_listed(small, capsys):
     message = capsys.readouterr().err
     results = files.read_json(workdir / "eval" / "results.json")
     with np.load(workdir / "eval" / "bpd.npz") as stored:
-        lost = np.flatnonzero(~stored["converged"])
-        assert np.isnan(stored["bpd"][lost]).all()
+        lost = np.flatnonzero(~stored["uniform/converged"])
+        assert np.isnan(stored["uniform/bpd"][lost]).all()
     assert lost.size and results["not_converged"] == lost.tolist()
     assert results["bits_per_dim"]["mean"] is results["bits_per_dim"]["standard_error"] is None
     assert str(lost.tolist()) in message and "config.likelihood.max_steps" in message

@@ -56,17 +56,20 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, failing):
     assert not list(tmp_path.iterdir())
 
 
+MEANING = ("sde", "parameterization", "model", "data")
+
+
 def test_stored_sections_that_are_not_there_are_not_compared():
     config = commands.tiny_config("subvp")
     stored = files.plain(config.to_dict())
-    workdirs.check_same_model(config, stored, "it holds weights", "")
-    workdirs.check_same_model(config, {}, "it holds weights", "")
+    workdirs.check_same_model(config, stored, MEANING, "it holds weights", "")
+    workdirs.check_same_model(config, {}, MEANING, "it holds weights", "")
     stored["model"] |= {"dtype": "bfloat16", "remat_resolutions": [8]}  # how, not what
     stored["data"]["data_dir"] = "/elsewhere"
-    workdirs.check_same_model(config, stored, "it holds weights", "")
+    workdirs.check_same_model(config, stored, MEANING, "it holds weights", "")
     stored["model"]["features"] = 16
     stored["training"]["batch_size"] = 1  # of no matter
     with pytest.raises(ValueError) as caught:
-        workdirs.check_same_model(config, stored, "it holds weights", "Mind this.")
+        workdirs.check_same_model(config, stored, MEANING, "it holds weights", "Mind this.")
     message = "it holds weights of another model: config.model.features is 8, was 16. Mind this."
     assert str(caught.value) == message

@@ -1,13 +1,46 @@
-"""Exact log-densities by the probability-flow ODE, and bits per dimension."""
+"""Log-densities by the probability-flow ODE, a bound on the reverse SDE's, bits per dimension."""
 
 from scoresde_jax.likelihood.bits import bits_per_dim, mean_and_standard_error
-from scoresde_jax.likelihood.flow import log_likelihood
+from scoresde_jax.likelihood.bound import (
+    Bound,
+    antithetic_importance,
+    denoising,
+    independent_importance,
+    independent_uniform,
+    likelihood_bound,
+    sliced,
+    stratified_importance,
+)
+from scoresde_jax.likelihood.dequantization import (
+    Dequantizer,
+    Noise,
+    importance_weighted,
+    learned,
+    truncated_normal,
+    uniform,
+)
+from scoresde_jax.likelihood.flow import FlowDensity, log_likelihood
 from scoresde_jax.likelihood.probes import gaussian, rademacher
 
 __all__ = [
+    "Dequantizer",
+    "Noise",
+    "importance_weighted",
+    "learned",
+    "truncated_normal",
+    "uniform",
+    "FlowDensity",
+    "Bound",
+    "antithetic_importance",
     "bits_per_dim",
+    "denoising",
     "gaussian",
+    "independent_importance",
+    "independent_uniform",
+    "likelihood_bound",
     "log_likelihood",
     "mean_and_standard_error",
     "rademacher",
+    "sliced",
+    "stratified_importance",
 ]

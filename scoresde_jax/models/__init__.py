@@ -1,7 +1,11 @@
-"""Networks: raw output from noisy images and a time label.  They know no SDE and no config."""
+"""Networks: raw output from noisy images and a time label.  They know no SDE and no config.
+
+`DequantizationFlow` alone is of another kind: noise, and an image, to noise within its levels.
+"""
 
 from scoresde_jax.models.ddpm import DDPM
+from scoresde_jax.models.dequantizer import DequantizationFlow
 from scoresde_jax.models.ncsn import NCSN, NCSNv2
 from scoresde_jax.models.ncsnpp import NCSNpp
 
-__all__ = ["DDPM", "NCSN", "NCSNpp", "NCSNv2"]
+__all__ = ["DDPM", "NCSN", "DequantizationFlow", "NCSNpp", "NCSNv2"]
