@@ -1,4 +1,4 @@
-"""The verbs of main.py: train, train_dequantizer, evaluate, sample, import, export.
+"""The verbs of main.py: train, train_dequantizer, evaluate, sample, sweep, import, export.
 
 Loops and files; the maths is in scoresde_jax.
 
@@ -19,6 +19,7 @@ import numpy as np
 from scoresde_jax import (
     build,
     data,
+    encodings,
     evaluation,
     files,
     interop,
@@ -27,16 +28,20 @@ from scoresde_jax import (
     scoring,
     sharding,
     shards,
+    sweeps,
     tasks,
     training,
     workdirs,
 )
 from scoresde_jax.data import preprocess
 from scoresde_jax.progress import Progress
+from scoresde_jax.tables import lookup
 
 SAMPLING_ADVICE = {
     "ode": "raise config.sampling.ode.max_steps, or loosen config.sampling.ode.rtol and .atol",
     "pc": "lower config.sampling.pc.snr, or raise config.sampling.pc.steps",
+    "grid": "raise config.sampling.grid.steps, or choose another .solver or .times",
+    "adaptive": "raise config.sampling.adaptive.max_steps, or loosen .rtol and .atol",
 }
 
 
@@ -68,6 +73,7 @@ def run(
         "train_dequantizer": train_dequantizer,
         "eval": evaluate,
         "sample": partial(sample, num_samples=num_samples),
+        "sweep": sweep,
         "import": partial(import_weights, source=source),
         "export": export_weights,
     }
@@ -243,9 +249,13 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
     """Draws images with the averaged parameters and the sampler of config.sampling.
 
     Writes samples/<method>_<step>.npz ("samples" uint8 (N, H, W, C), "nfe", "converged") and a PNG
-    grid of the same name. Returns 1 if an ODE did not converge or an image is not finite.
+    grid of the same name; with config.sampling.latents "interpolation" or "reconstruction", what
+    the flow makes of the first test images, N of them, under that name. Returns 1 if an ODE did not
+    converge or an image is not finite.
     """
     section = config.sampling
+    if section.latents != "prior":
+        return _encode(config, workdir, num_samples=num_samples)
     with _user_errors():
         experiment = build.experiment(config)
         task = tasks.score_task(experiment, config)
@@ -273,6 +283,67 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
         _say(f"{section.method} found no finite image for {failed.tolist()}; they are black")
         _say(SAMPLING_ADVICE[section.method])
         return 1
+    return 0
+
+
+def _encode(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> int:
+    """`sample` of latents that test images have; (rows, columns, H, W, C) are its "samples"."""
+    name = config.sampling.latents
+    with _user_errors():
+        where = "config.sampling.latents"
+        strips = lookup({"prior": None, **encodings.LATENTS}, name, where)
+        experiment = build.experiment(config)
+        test_set = build.dataset(config, "test")
+        task = tasks.score_task(experiment, config)
+        run = _open(task, config, workdir, _mesh(config, "sampling"), must_exist=True)
+        images = test_set.images[:num_samples]
+        if len(images) < num_samples or (name == "interpolation" and num_samples % 2):
+            raise ValueError(
+                f"--num_samples is {num_samples}: {name} takes test images, of which there are "
+                f"{len(test_set.images)}, and interpolation takes them in pairs."
+            )
+    found = strips(experiment, run.state.ema_params, images, config.sampling.seed, run.mesh)
+    target = workdir / "samples" / f"{name}_{run.start}.npz"
+    columns = {"samples": found.pixels, "nfe": found.nfe, "converged": found.converged}
+    files.write_npz(target, columns)
+    across = found.pixels.shape[1] if name == "interpolation" else 2 * (len(images) // 8 or 1)
+    grid = found.pixels.reshape(-1, *found.pixels.shape[2:])
+    evaluation.save_png(target.with_suffix(".png"), evaluation.image_grid(grid, columns=across))
+    print(f"{name} of {len(images)} test images: {target.with_suffix('.png')}")
+    failed = np.flatnonzero(~found.converged.all(axis=1))
+    if failed.size:
+        _say(f"the ODE did not converge in rows {failed.tolist()}; those images are black")
+        _say(SAMPLING_ADVICE["ode"])
+        return 1
+    return 0
+
+
+def sweep(config: build.Config, workdir: pathlib.Path) -> int:
+    """Compares samplers and budgets: quality against evaluations of the network.
+
+    Writes sweep/results.json, sweep/table.md and sweep/sweep.png.
+    """
+    with _user_errors():
+        experiment = build.experiment(config)
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        todo = sweeps.trials(experiment, config)
+        mesh = _mesh(config, "sampling")
+        task = tasks.score_task(experiment, config)
+        run = _open(task, config, workdir, mesh, must_exist=True)
+    images = run.state.ema_params, mesh, train_set, test_set
+    results = sweeps.run(todo, experiment, config, *images)
+    results |= {"checkpoint_step": run.start, "config": config.to_dict()}
+    folder = workdir / "sweep"
+    files.write_json(folder / "results.json", results)
+    table = sweeps.table(results)
+    files.write(folder / "table.md", lambda stream: stream.write(table.encode()))
+    evaluation.sweep_figure(
+        folder / "sweep.png",
+        results["rows"],
+        real=results["real_images"]["frechet_distance"],
+        title=f"{config.data.name}, {config.sde.name} SDE, {config.sweep.images} images",
+    )
+    print(f"{table}{folder / 'sweep.png'}")
     return 0
 
 

@@ -148,8 +148,8 @@ def measure(name: str, config: build.Config, repeats: int) -> dict[str, Any]:
 
 def _training(task, mesh, shape, state, repeats) -> list[float]:
     """Seconds of the first call, which compiles, and of `repeats` more."""
-    advance = programs.training_program(experiment, config, mesh)
-    images = np.zeros((1, batch, *experiment.image_shape), np.uint8)
+    advance = programs.training_program(task, mesh)
+    images = np.zeros((1, *shape), np.uint8)
     times = []
     for _ in range(1 + repeats):
         (state, _), seconds = timed(advance, state, images, 1)

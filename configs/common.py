@@ -43,6 +43,7 @@ def base(sde: str) -> ConfigDict:
     config.training = training(ema_decay=0.999 if sde == "ve" else 0.9999)
     config.sampling = sampling(sde)
     config.likelihood = likelihood()
+    config.sweep = sweep()
     for name, section in dequantizer().items():
         config[name] = section
     return config
@@ -91,9 +92,10 @@ def training(*, ema_decay: float) -> ConfigDict:
 
 
 def sampling(sde: str) -> ConfigDict:
-    """The sampler: "pc" as in 2021, or "ode"."""
+    """The sampler: "pc" or "ode" as in 2021, "grid" with few evaluations, or "adaptive"."""
     section = {
         "method": "pc",
+        "latents": "prior",  # or of test images, by the ODE: "interpolation", "reconstruction"
         "batch_size": 64,
         "seed": 0,
         "pc": {
@@ -112,7 +114,48 @@ def sampling(sde: str) -> ConfigDict:
             "atol": 1e-5,
             "max_steps": 1000,
             "pair": "rk45",
+            "temperature": 1.0,  # of the noise that samples start from
         },
+        "grid": {
+            "solver": "dpm_solver_2m",
+            "times": "edm",
+            "steps": 20,
+            "t_min": SAMPLING_T_MIN[sde],
+            "s_churn": 0.0,  # of solver "heun"
+            "denoise": True,
+        },
+        "adaptive": {
+            "t_min": SAMPLING_T_MIN[sde],
+            "rtol": 0.02,
+            "atol": 0.0078,  # a grey level of 256, in [-1, 1]
+            "h_init": 0.01,
+            "max_steps": 10_000,
+            "denoise": True,
+        },
+    }
+    return ConfigDict(section)
+
+
+def sweep() -> ConfigDict:
+    """Which samplers `--mode sweep` compares, and with which budgets."""
+    section = {
+        "images": 1024,
+        "samplers": (
+            "pc",
+            "ode",
+            "adaptive",
+            "ddim",
+            "heun",
+            "dpm_solver_2s",
+            "dpm_solver_2m",
+            "dpm_solver_3m",
+            "sde_dpm_solver_2m",
+            "unipc",
+        ),
+        "evaluations": (6, 10, 20, 50, 100),  # of samplers on a grid
+        "pc_steps": (50, 200, 1000),
+        "ode_tolerances": (1e-1, 1e-2, 1e-3, 1e-5),
+        "adaptive_tolerances": (0.1, 0.03, 0.01),
     }
     return ConfigDict(section)
 

@@ -48,6 +48,8 @@ def digits(sde: str) -> ConfigDict:
     )
     config.sampling.pc.update({"steps": 200, "t_min": t_min})
     config.sampling.ode.update({"rtol": 1e-4, "atol": 1e-4, "t_min": t_min})
+    config.sampling.grid.t_min = config.sampling.adaptive.t_min = t_min
+    config.sampling.adaptive.atol = 2 / 17
     config.likelihood.update({"t_min": t_min, "rtol": 1e-3, "atol": 1e-3, "batch_size": 100})
     config.likelihood.bound.t_min = t_min
     config.dequantizer.update(
@@ -129,6 +131,16 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.sampling.batch_size = 4
     config.sampling.pc.steps = 10
     config.sampling.ode.update({"rtol": 1e-2, "atol": 1e-2})
+    config.sampling.grid.steps = 4
+    config.sweep.update(
+        {
+            "images": 8,
+            "evaluations": (4,),
+            "pc_steps": (4,),
+            "ode_tolerances": (0.1,),
+            "adaptive_tolerances": (0.3,),
+        }
+    )
     config.likelihood.update({"rtol": 1e-2, "atol": 1e-2, "batch_size": 100})
     config.likelihood.bound.draws = 2
     config.dequantizer.update({"filters": 8, "components": 2, "context_filters": 8})

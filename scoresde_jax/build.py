@@ -64,6 +64,23 @@ CORRECTORS = {
     "annealed_langevin": sampling.annealed_langevin,
     "identity": sampling.identity,
 }
+SOLVERS = {
+    "ddim": sampling.ddim,
+    "heun": sampling.heun,
+    "dpm_solver_2s": sampling.dpm_solver_2s,
+    "dpm_solver_2m": sampling.dpm_solver_2m,
+    "dpm_solver_3m": sampling.dpm_solver_3m,
+    "sde_dpm_solver_1": sampling.sde_dpm_solver_1,
+    "sde_dpm_solver_2m": sampling.sde_dpm_solver_2m,
+    "unipc": partial(sampling.unipc, order=2),
+    "unipc_3": partial(sampling.unipc, order=3),
+}
+GRIDS = {
+    "uniform": sampling.uniform_grid,
+    "quadratic": sampling.quadratic_grid,
+    "log_snr": sampling.log_snr_grid,
+    "edm": sampling.edm_grid,
+}
 PAIRS = {
     "rk23": runge_kutta.BOGACKI_SHAMPINE,
     "rk45": runge_kutta.DORMAND_PRINCE,
@@ -90,7 +107,6 @@ DEFINED_FOR = {
     "ddpm": ("vp",),
     "ancestral": ("ve", "vp"),
 }
-SAMPLERS = ("pc", "ode")
 
 
 class Experiment(NamedTuple):
@@ -109,6 +125,8 @@ class Experiment(NamedTuple):
     to_pixels: Callable[[Array], Array]  # x -> uint8, 0..255
     loss: Callable[[Array, ScoreFn, Array], Array]  # (key, score_fn, x0) -> (B,)
     sampler: Callable[[Array, ScoreFn, tuple[int, ...]], Samples]
+    encode: Callable[[ScoreFn, Array], Samples]  # (score_fn, x) -> latents
+    decode: Callable[[ScoreFn, Array], Samples]  # (score_fn, latents) -> x
     density: likelihood.FlowDensity
     bound: Callable[[Array, ScoreFn, Array], likelihood.Bound]  # (keys, score_fn, x)
 
@@ -186,7 +204,9 @@ def experiment(config: Config) -> Experiment:
         scale_cells=scale_cells,
         to_pixels=to_pixels,
         loss=_loss(config.loss, the_sde),
-        sampler=_sampler(config.sampling, the_sde),
+        sampler=sampler(config.sampling, the_sde),
+        encode=_between(sampling.encode, config.sampling, the_sde),
+        decode=_between(sampling.decode, config.sampling, the_sde),
         density=_density(config.likelihood, the_sde),
         bound=_bound(config.likelihood.bound, the_sde),
     )
@@ -346,13 +366,21 @@ def _loss(section: Mapping[str, Any], the_sde: sde.SDE):
     return lambda key, score_fn, x0: loss(key, the_sde, score_fn, x0)
 
 
-def _sampler(section: Mapping[str, Any], the_sde: sde.SDE):
+def sampler(
+    section: Mapping[str, Any], the_sde: sde.SDE
+) -> Callable[[Array, ScoreFn, tuple[int, ...]], Samples]:
+    """The sampler of a config.sampling section.
+
+    Raises:
+      ValueError: a name or key is unknown.
+    """
+    makers = {"pc": _pc, "ode": _ode, "grid": _grid, "adaptive": _adaptive}
     method = section["method"]
-    lookup(dict.fromkeys(SAMPLERS), method, "config.sampling.method")
-    if method == "ode":
-        pair = lookup(PAIRS, section["ode"]["pair"], "config.sampling.ode.pair")
-        return partial(_on(sampling.ode_sample, the_sde), **{**section["ode"], "pair": pair})
-    options = dict(section["pc"])
+    make = lookup(makers, method, "config.sampling.method")
+    return _on(make(dict(section[method]), the_sde), the_sde)
+
+
+def _pc(options: dict[str, Any], the_sde: sde.SDE) -> Callable:
     n, snr = options.pop("n"), options.pop("snr")
     corrector_steps = options.pop("corrector_steps")
     n = options["steps"] if n is None else n
@@ -364,12 +392,42 @@ def _sampler(section: Mapping[str, Any], the_sde: sde.SDE):
     if corrector is not sampling.identity:
         alpha = partial(the_sde.chain_alpha, n=n)
         corrector = partial(corrector, snr=snr, steps=corrector_steps, alpha=alpha)
-    sampler = _on(sampling.pc_sample, the_sde)
-    return partial(sampler, predictor=predictor, corrector=corrector, **options)
+    return partial(sampling.pc_sample, predictor=predictor, corrector=corrector, **options)
+
+
+def _ode(options: dict[str, Any], the_sde: sde.SDE) -> Callable:
+    del the_sde
+    options["pair"] = lookup(PAIRS, options["pair"], "config.sampling.ode.pair")
+    return partial(sampling.ode_sample, **options)
+
+
+def _between(
+    carry: Callable[..., Samples], section: Mapping[str, Any], the_sde: sde.SDE
+) -> Callable[[ScoreFn, Array], Samples]:
+    """`encode` or `decode` with the settings of config.sampling.ode."""
+    options = dict(section["ode"])
+    del options["temperature"]
+    options["pair"] = lookup(PAIRS, options["pair"], "config.sampling.ode.pair")
+    return lambda score_fn, x: carry(the_sde, score_fn, x, **options)
+
+
+def _grid(options: dict[str, Any], the_sde: sde.SDE) -> Callable:
+    del the_sde
+    s_churn = options.pop("s_churn")
+    method = lookup(SOLVERS, options.pop("solver"), "config.sampling.grid.solver")
+    if method is sampling.heun:
+        method = partial(method, s_churn=s_churn)
+    grid = lookup(GRIDS, options.pop("times"), "config.sampling.grid.times")
+    return partial(sampling.grid_sample, method=method, grid=grid, **options)
+
+
+def _adaptive(options: dict[str, Any], the_sde: sde.SDE) -> Callable:
+    del the_sde
+    return partial(sampling.adaptive_sample, **options)
 
 
 def _on(sampler: Callable, the_sde: sde.SDE) -> Callable[..., Samples]:
-    return lambda key, score_fn, shape, **options: sampler(key, the_sde, score_fn, shape, **options)
+    return lambda key, score_fn, shape: sampler(key, the_sde, score_fn, shape)
 
 
 # Keys of config.likelihood that are not FlowDensity's.

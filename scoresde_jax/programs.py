@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from scoresde_jax import build, sharding, training
 from scoresde_jax.tasks import Task
-from scoresde_jax.types import bcast
+from scoresde_jax.types import Samples, bcast
 
 
 def training_program(task: Task, mesh: Mesh) -> Callable:
@@ -44,18 +44,32 @@ def training_program(task: Task, mesh: Mesh) -> Callable:
     return advance
 
 
-def sampling_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
-    """(params, key) -> pixels (count, H, W, C) uint8, nfe, converged; compiled once.
+def drawing_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
+    """(params, key) -> Samples (count, H, W, C) in the network's scale; compiled once.
 
-    An image with NaN or infinite pixels, from whatever sampler, is black and not converged.
+    A sample that is not finite, from whatever sampler, is not converged.
     """
 
     def draw(params, key):
         shape = (count, *experiment.image_shape)
         drawn = experiment.sampler(key, experiment.score_fn(params), shape)
         whole = jnp.all(jnp.isfinite(drawn.x), axis=(1, 2, 3))
-        x = jnp.where(bcast(whole, drawn.x), drawn.x, 0.0)
-        pixels = jnp.where(bcast(whole, x), experiment.to_pixels(x), jnp.uint8(0))
-        return pixels, drawn.nfe, drawn.converged & whole
+        return Samples(drawn.x, drawn.nfe, drawn.converged & whole)
 
     return jax.jit(draw, out_shardings=sharding.batch_sharded(mesh))
+
+
+def sampling_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
+    """(params, key) -> pixels (count, H, W, C) uint8, nfe, converged; compiled once.
+
+    An image that did not converge is black.
+    """
+    draw = drawing_program(experiment, count, mesh)
+
+    def pixels(params, key):
+        drawn = draw(params, key)
+        x = jnp.where(bcast(drawn.converged, drawn.x), drawn.x, 0.0)
+        shown = jnp.where(bcast(drawn.converged, x), experiment.to_pixels(x), jnp.uint8(0))
+        return shown, drawn.nfe, drawn.converged
+
+    return jax.jit(pixels, out_shardings=sharding.batch_sharded(mesh))

@@ -71,6 +71,7 @@ def dequantizer_task(experiment: build.Experiment, config: build.Config, score_p
             x,
             t_min=config.likelihood.bound.t_min,
             draws=1,
+            loop=likelihood.at_once,
         )
         return likelihood.bits_per_dim(bound.logp - noise.logq, dims, experiment.data_scale)
 

@@ -37,6 +37,8 @@ LAYERS = {
     "programs": 7,
     "workdirs": 7,
     "reports": 8,
+    "sweeps": 8,
+    "encodings": 6,
     "run_lib": 9,
     "main": 10,
 }

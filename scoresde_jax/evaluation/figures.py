@@ -83,6 +83,38 @@ def training_figure(path: files.Path, records: Sequence[dict[str, float]]) -> No
     _save(path, figure)
 
 
+def sweep_figure(path: files.Path, rows: Sequence[dict], *, real: float, title: str) -> None:
+    """Plots quality against evaluations, and the error of the flow's solvers, a line per sampler.
+
+    Args:
+      rows: of {"sampler", "nfe", "frechet_distance", "rms_error"}; None is left out.
+      real: the distance of real images that were not trained on, as a yardstick.
+      title: above the plots.
+    """
+    figure = _figure((10, 5))
+    plots = {"frechet_distance": "Frechet distance to training images", "rms_error": "rms error"}
+    markers = "os^Dv<>Ph*Xp"
+    names = list(dict.fromkeys(row["sampler"] for row in rows))
+    for axis, (key, label) in zip(figure.subplots(1, 2), plots.items(), strict=True):
+        for i, name in enumerate(names):
+            points = [
+                (row["nfe"], row[key])
+                for row in rows
+                if row["sampler"] == name and row[key] is not None
+            ]
+            if points:
+                marker = markers[i % len(markers)]
+                style = {"marker": marker, "color": f"C{i % 10}", "markersize": 4, "lw": 1}
+                axis.plot(*zip(*sorted(points), strict=True), label=name, **style)
+        axis.set(xlabel="evaluations", ylabel=label, xscale="log", yscale="log")
+    first, second = figure.axes
+    first.axhline(real, color="gray", ls="--", lw=1, label="real test images")
+    second.set_title("against the accurate solution")
+    first.set_title(title)
+    first.legend(fontsize=8)
+    _save(path, figure)
+
+
 def _figure(size: tuple[float, float]):
     """A figure without pyplot, whose global state and back-end choice a library leaves alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

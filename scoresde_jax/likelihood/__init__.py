@@ -4,6 +4,7 @@ from scoresde_jax.likelihood.bits import bits_per_dim, mean_and_standard_error
 from scoresde_jax.likelihood.bound import (
     Bound,
     antithetic_importance,
+    at_once,
     denoising,
     independent_importance,
     independent_uniform,
@@ -32,6 +33,7 @@ __all__ = [
     "FlowDensity",
     "Bound",
     "antithetic_importance",
+    "at_once",
     "bits_per_dim",
     "denoising",
     "gaussian",

@@ -16,7 +16,7 @@ Not here: the density of the flow ODE (`flow.py`), training on this bound (`loss
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,11 @@ from scoresde_jax.types import Array, ScoreFn, bcast
 # estimate of the integral of g^2 / std^2 h from t_min to 1
 Times = Callable[[Array, SDE, int, float], tuple[Array, Array]]
 Field = Callable[[Array], Array]  # x (B, ...) -> std s (B, ...), at the time of each example
+PyTree = Any
 # (keys (B,), field, x_t (B, ...), std (B,), z (B, ...)) -> std s (B, ...), estimates (B,)
 Form = Callable[[Array, Field, Array, Array, Array], tuple[Array, Array]]
+
+Loop = Callable[[Callable, PyTree], PyTree]  # (f, xs) -> f of each of xs, along the first axis
 
 
 class Bound(NamedTuple):
@@ -70,6 +73,11 @@ def _importance(u: Array, sde: SDE, t_min: float) -> tuple[Array, Array]:
     return sde.likelihood_time(u, t_min), jnp.full_like(u, sde.likelihood_integral(t_min))
 
 
+def at_once(f: Callable, xs: PyTree) -> PyTree:
+    """f of each of xs, all in one batch."""
+    return jax.vmap(f)(xs)
+
+
 def denoising(keys: Array, field: Field, x: Array, std: Array, z: Array) -> tuple[Array, Array]:
     """|std s + z|^2 as it stands: no noise where the score knows z, much at the smallest times."""
     del keys, std
@@ -98,6 +106,7 @@ def likelihood_bound(
     draws: int,
     times: Times = stratified_importance,
     form: Form = denoising,
+    loop: Loop = jax.lax.map,
 ) -> Bound:
     """A lower bound on the log-density that the reverse SDE gives to each x, with its error.
 
@@ -107,7 +116,9 @@ def likelihood_bound(
     Args:
       keys: (B,) typed keys, one per example: the answer for an example depends on its own key only.
       x: (B, ...) data at time 0. (`log_likelihood` takes its x to be at t_min.)
-      draws: of (t, z) per example, for the integral; one batch of x is in memory at a time.
+      draws: of (t, z) per example, for the integral.
+      loop: evaluates the draws: `jax.lax.map`, one batch of x at a time, or `at_once`, which
+        gradients want: on CPUs those of convolutions are slow in loops (jax issue 12868).
 
     Returns:
       Bound with nfe = draws + 1. The error takes draws to be independent, so it is too large where
@@ -131,7 +142,7 @@ def likelihood_bound(
 
     # The first row is the decoder's.
     t = jnp.concatenate([jnp.full_like(t[:1], t_min), t])
-    squares, norms, products = jax.lax.map(evaluate, (jnp.arange(draws + 1), t))
+    squares, norms, products = loop(evaluate, (jnp.arange(draws + 1), t))
     terms = 0.5 * weight * squares[1:]
     decoder = 0.5 * (norms[0] + dims) + products[0] + dims * _log_decoder_scale(sde, t[0])
     logp = -(_prior_divergence(sde, x) + jnp.mean(terms, axis=0) + decoder)

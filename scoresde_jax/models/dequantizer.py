@@ -22,7 +22,7 @@ from scoresde_jax.models.coupling import GatedStack, MixLogisticCoupling, small_
 from scoresde_jax.types import Array
 
 # Of all a, sigmoid(a eps) is then nearest to uniform: KL(q || U) = 0.0095 nats.
-LOGISTIC_SCALE = 1.65
+LOGISTIC_SCALE = 1.75
 # u keeps 2^-16 from 0 and 1, so that y + u stays in its level in float32, for up to 256 levels.
 MARGIN = 2.0**-16
 

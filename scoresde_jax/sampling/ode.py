@@ -5,6 +5,8 @@
 The map is deterministic and invertible: `decode(encode(x))` is x up to the tolerance.
 """
 
+import jax
+
 from scoresde_jax import ode
 from scoresde_jax.runge_kutta import DORMAND_PRINCE, Pair
 from scoresde_jax.sde import SDE, ode_drift
@@ -22,9 +24,16 @@ def ode_sample(
     atol: float,
     max_steps: int = 1000,
     pair: Pair = DORMAND_PRINCE,
+    temperature: float = 1.0,
 ) -> Samples:
-    """Draws samples: noise from the prior, decoded. Arguments as for `decode`."""
-    z = sde.prior_sample(key, shape)
+    """Draws samples: noise from the prior, decoded.
+
+    Args:
+      temperature: multiplies the noise; below 1 for likelier, less varied samples.
+      t_min, rtol, atol, max_steps, pair: as for `decode`.
+    """
+    prior_key, _ = jax.random.split(key)  # the noise that other samplers start from, too
+    z = temperature * sde.prior_sample(prior_key, shape)
     options = {"t_min": t_min, "rtol": rtol, "atol": atol, "max_steps": max_steps, "pair": pair}
     return decode(sde, score_fn, z, **options)
 

@@ -112,7 +112,7 @@ def test_a_coupling_starts_near_the_identity():
     np.testing.assert_allclose(moved, INPUTS[1], rtol=0.1, atol=0.02)
     np.testing.assert_allclose(log_det / INPUTS[1][0].size, 0, atol=0.05)
     means, log_width = initial_mixture(4)
-    expected, log_slope = mix_logistic_logit(INPUTS[1], jnp.zeros(4), means, jnp.asarray(log_width))
+    expected, log_slope = mix(INPUTS[1], np.zeros(4), means, np.full(4, log_width))
     # The last convolution starts at 1e-5 of others.
     np.testing.assert_allclose(moved, expected, atol=2e-4)
     np.testing.assert_allclose(log_det, log_slope.sum(axis=(1, 2, 3)), atol=2e-3)

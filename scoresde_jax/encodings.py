@@ -1,0 +1,90 @@
+"""What the flow makes of given images: their latents, images between them, and themselves again."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from scoresde_jax import build, sampling, sharding
+from scoresde_jax.types import Samples, bcast
+
+COLUMNS = 9  # images from one end of an interpolation to the other
+
+
+class Strips(NamedTuple):
+    """Rows of images that belong together."""
+
+    pixels: np.ndarray  # (rows, columns, H, W, C) uint8
+    nfe: np.ndarray  # (rows, columns) int32, evaluations of its decoding
+    converged: np.ndarray  # (rows, columns) bool
+
+
+def interpolations(
+    experiment: build.Experiment, params: Any, images: np.ndarray, seed: int, mesh: Mesh
+) -> Strips:
+    """Images between the first and second, third and fourth, ... of (N, H, W, C) uint8 images.
+
+    Both are encoded, and what lies on the arc between the latents is decoded.
+    """
+    encode, decode = _programs(experiment, mesh)
+    z = jnp.asarray(encode(params, images, seed).x)
+    path = sampling.spherical_interpolation(z[0::2], z[1::2], COLUMNS)
+    path = np.asarray(jnp.moveaxis(path, 0, 1))  # (rows, columns, H, W, C)
+    decoded = decode(params, path.reshape(-1, *path.shape[2:]))
+    return _strips(experiment, decoded, COLUMNS)
+
+
+def reconstructions(
+    experiment: build.Experiment, params: Any, images: np.ndarray, seed: int, mesh: Mesh
+) -> Strips:
+    """(N, H, W, C) uint8 images: each as it is, and as it is once encoded and decoded."""
+    encode, decode = _programs(experiment, mesh)
+    found = _strips(experiment, decode(params, encode(params, images, seed).x), 1)
+    x = experiment.scale_cells(jnp.asarray(images) + 0.5)
+    given = np.asarray(experiment.to_pixels(x))[:, None]
+    return found._replace(pixels=np.concatenate([given, found.pixels], axis=1))
+
+
+def _strips(experiment: build.Experiment, decoded: Samples, columns: int) -> Strips:
+    """Rows of so many images; one that did not converge is black."""
+    whole = jnp.asarray(decoded.converged)
+    x = jnp.where(bcast(whole, decoded.x), decoded.x, 0.0)
+    pixels = jnp.where(bcast(whole, x), experiment.to_pixels(x), jnp.uint8(0))
+    parts = (np.asarray(part) for part in (pixels, decoded.nfe, decoded.converged))
+    return Strips(*(part.reshape(-1, columns, *part.shape[1:]) for part in parts))
+
+
+LATENTS: dict[str, Callable[..., Strips]] = {
+    "interpolation": interpolations,
+    "reconstruction": reconstructions,
+}
+
+
+def _programs(experiment: build.Experiment, mesh: Mesh) -> tuple[Callable, Callable]:
+    """Encoding of uint8 images and decoding of latents, any number at a time."""
+    split = sharding.batch_sharded(mesh)
+
+    @jax.jit
+    def encode(params, images, keys):
+        x = experiment.scale_eval(keys, images)
+        return experiment.encode(experiment.score_fn(params), x)
+
+    @jax.jit
+    def decode(params, z):
+        return experiment.decode(experiment.score_fn(params), z)
+
+    def padded(program: Callable, params: Any, *inputs: Any):
+        count = len(inputs[0])
+        more = sharding.round_up(count, mesh) - count
+        filled = [jnp.concatenate([part, *[part[:1]] * more]) for part in inputs]
+        found = program(params, *jax.device_put(filled, split))
+        return jax.tree.map(lambda leaf: leaf[:count], jax.device_get(found))
+
+    def encode_all(params: Any, images: np.ndarray, seed: int):
+        keys = jax.random.split(jax.random.key(seed), len(images))
+        return padded(encode, params, jnp.asarray(images), keys)
+
+    return encode_all, lambda params, z: padded(decode, params, jnp.asarray(z))
