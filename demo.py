@@ -31,7 +31,7 @@ def main() -> int:
             print(f"the demo's folder is {WORKDIR}; remove it to start anew", file=sys.stderr)
             return code
     results = files.read_json(WORKDIR / "eval" / "results.json")
-    bits = results["bits_per_dim"]
+    bits, bound = results["bits_per_dim"], results["bits_per_dim_bound"]
     steps = ", ".join(f"{mode} {value:.0f} s" for mode, value in seconds.items())
     pictures = sorted(str(path) for path in WORKDIR.rglob("*.png"))
     print(f"""
@@ -39,6 +39,8 @@ A score-based model of 8x8 digits (sub-VP SDE), {results["checkpoint_step"]} tra
   time        {time.monotonic() - began:.0f} s ({steps})
   bits/dim    {bits["mean"]:.3f} +- {bits["standard_error"]:.3f} on {bits["images"]} test images \
 (knowing nothing: {UNIFORM_BITS}), {bits["nfe"]["mean"]:.0f} evaluations per image
+  bound       {bound["mean"]:.3f} +- {bound["standard_error"]:.3f} (of the reverse SDE; the line \
+above is of the flow ODE)
   pictures    {", ".join(pictures)}
   numbers     {WORKDIR / "eval" / "results.json"}, {WORKDIR / "metrics.jsonl"}
 """)

@@ -44,6 +44,7 @@ class Scorer:
         self._experiment, self._params, self._mesh = experiment, params, mesh
         self._section, self._draws = config.likelihood, config.likelihood.importance_samples
         self._root = jax.random.key(self._section.seed)
+        self.rows_computed = 0
         self._split = split = sharding.batch_sharded(mesh)
         segment = compaction.Segment(split, split, split, sharding.replicated(mesh))
         self._segment = jax.jit(self._advance, out_shardings=segment)
@@ -75,7 +76,7 @@ class Scorer:
     ) -> Columns:
         draws, count = self._draws, len(images)
         dims = math.prod(self._experiment.image_shape)
-        flow = self._densities(kind, images, index, progress)
+        flow = self.densities(kind, images, index, progress)
         logp, logp_se, nfe = self._batched(self._bounds[kind], images, index, draws=draws)
         bound = {"logp": logp, "logp_standard_error": logp_se, "nfe": nfe}
         found: Columns = {}
@@ -93,10 +94,14 @@ class Scorer:
         converged = np.asarray(flow["converged"].reshape(count, draws).all(axis=1))
         return found | {"converged": converged}
 
-    def _densities(
+    def densities(
         self, kind: str, images: np.ndarray, index: np.ndarray, progress: Progress
     ) -> Columns:
-        """The flow's log-density, in order; images that are done make room for others."""
+        """The flow's log-density, in order; images that are done make room for others.
+
+        A row is an image and a draw of its noise. Counts the rows of all batches evaluated, padding
+        included, in `rows_computed`.
+        """
         draws, start = self._draws, self._starts[kind]
         sizes = compaction.ladder(self._section.batch_size, multiple_of=self._mesh.size)
 
@@ -108,7 +113,18 @@ class Scorer:
             return self._segment(self._params, *placed, np.int32(fewest))
 
         done = compaction.complete(draws * len(images), sizes=sizes, begin=begin, advance=advance)
-        return compaction.in_order(_counted(done, progress, draws, kind))
+        return compaction.in_order(self._counted(done, progress, kind))
+
+    def _counted(
+        self, parts: Iterator[compaction.Finished], progress: Progress, kind: str
+    ) -> Iterator[compaction.Finished]:
+        """Reports what passes."""
+        before, rows = progress.done, 0
+        for part in parts:
+            rows += len(part.positions)
+            self.rows_computed += part.rows
+            progress.update(before + rows // self._draws, kind)
+            yield part
 
     def _batched(self, program, images: np.ndarray, index: np.ndarray, *, draws: int):
         """A program of (params, images, index, draw) on batches that are filled up; in order."""
@@ -170,17 +186,6 @@ class Scorer:
     def _losses(self, params, images, index, draw):
         del draw
         return (self._experiment.eval_loss(params, self._keys(LOSS, index), images),)
-
-
-def _counted(
-    parts: Iterator[compaction.Finished], progress: Progress, draws: int, kind: str
-) -> Iterator[compaction.Finished]:
-    """Reports what passes; `draws` rows are an image."""
-    before, rows = progress.done, 0
-    for part in parts:
-        rows += len(part.positions)
-        progress.update(before + rows // draws, kind)
-        yield part
 
 
 def results(columns: Columns, config: build.Config) -> dict[str, Any]:

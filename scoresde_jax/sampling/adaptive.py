@@ -6,12 +6,13 @@
     E  = rms of (x'' - x') / max(atol, rtol |x'|, rtol |x'_prev|)
     E <= 1:  x <- x'',  t <- t - h;     always:  h <- min(0.9 h E^-0.9, 2 h, what is left)
 
-Two things are not in the paper, so that samples of few numbers are right too: of images, where
-thousands of numbers share one E, they change nothing. The authors draw new noise for each attempt,
-so that what is accepted is not Gaussian: the std of a single number came out 1.5 to 2.2 times too
-large. Here each example has a Brownian motion B of its own, and keeps to it when a step is rejected.
-And the authors let h grow at will; but the E of a single number can vanish by chance, and a step 100
-times too long be accepted by another: under linear VE the std was 1.35 times too large.
+Two things are not in the authors' code, so that samples of few numbers are right too; of images,
+where thousands of numbers share one E, they change nothing. The code draws new noise for each
+attempt, and what it accepts is not Gaussian: the std of a single number comes out 1.5 to 2.2 times
+too large. Here each example has a Brownian motion B of its own, and keeps to it when a step is
+rejected. And the code lets h grow at will; but the E of a single number can vanish by chance, and a
+step far too long be accepted by another: 1.35 times the std, under linear VE. Here h at most
+doubles.
 
 A batch shares only the loop: step, time, noise and count of evaluations belong to the example, so
 an answer does not depend on who else is in the batch.

@@ -17,29 +17,33 @@ KEY = jax.random.key(0)
 ONE = isotropic((1, 1, 1))  # one number: nothing averages the error of a step
 
 
-@partial(fast, static_argnames="batch")
-def draw(key, sde, tol, batch=4096, max_steps=1000):
+@partial(jax.jit, static_argnames="batch")
+def compiled(key, sde, tol, batch, max_steps):
     shape = (batch, *ONE.mean.shape)
     options = {"t_min": 1e-3, "rtol": tol, "atol": tol / 4, "max_steps": max_steps}
     return adaptive_sample(key, sde, ONE.score_fn(sde), shape, **options)
 
 
+def draw(sde, tol, batch=4096, max_steps=1000):
+    return compiled(KEY, chosen(sde), tol, batch, max_steps)
+
+
 @pytest.mark.parametrize("sde", DEFAULTS)
 def test_one_number_has_its_mean_and_std_and_a_smaller_tolerance_costs_more(sde):
-    loose, tight = (draw(KEY, chosen(sde), tol) for tol in (0.05, 0.025))
-    for samples in (loose, tight):
-        x = np.asarray(samples.x).reshape(-1)
-        assert np.all(samples.converged)
-        # 4 standard errors of 4096 samples, 1/64 of a std for the mean and 1/90 for the std, and 2 %
-        # that the tolerance costs VE. New noise for each attempt: 1.5 to 2.2 times the std.
-        assert abs(x.mean() - ONE.mean.item()) < (4 / 64 + 0.02) * 0.5
-        assert abs(x.std() / 0.5 - 1) < 4 / 90 + 0.02
-    assert np.mean(tight.nfe) > 1.2 * np.mean(loose.nfe)
-    assert len(np.unique(loose.nfe)) > 10  # every example at its own pace
+    loose, tight = (draw(sde, tol) for tol in (0.1, 0.05))
+    x = np.asarray(tight.x).reshape(-1)
+    assert np.all(tight.converged)
+    # 4 standard errors of 4096 samples, 1/64 of a std for the mean and 1/90 for the std, and 2 %
+    # for the tolerance. New noise for each attempt gives 1.5 to 2.2 times the std.
+    assert abs(x.mean() - ONE.mean.item()) < (4 / 64 + 0.02) * 0.5
+    assert abs(x.std() / 0.5 - 1) < 4 / 90 + 0.02
+    # The steps of a method of first order: E goes as h^1 to h^1.5, and so nfe as 1 / tol or less.
+    assert 1.4 < np.mean(tight.nfe) / np.mean(loose.nfe) < 2
+    assert len(np.unique(tight.nfe)) > 10  # every example at its own pace
 
 
 def test_an_example_depends_on_its_key_and_on_nothing_else():
-    many, few = (draw(KEY, chosen("vp"), 0.05, batch=batch) for batch in (4096, 3))
+    many, few = (draw("vp", 0.05, batch=batch) for batch in (4096, 3))
     # float32: the same numbers in other vector lanes, along some 100 steps.
     np.testing.assert_allclose(few.x, many.x[:3], rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(few.nfe, many.nfe[:3])
@@ -47,7 +51,7 @@ def test_an_example_depends_on_its_key_and_on_nothing_else():
 
 
 def test_running_out_of_steps_is_reported():
-    samples = draw(KEY, chosen("vp"), 0.05, max_steps=3)
+    samples = draw("vp", 0.05, max_steps=3)
     assert not np.any(samples.converged) and np.all(np.isnan(samples.x))
     np.testing.assert_array_equal(samples.nfe, 2 * 3 + 1)
 
@@ -137,7 +141,7 @@ def test_steps_follow_the_error_and_are_at_most_doubled(monkeypatch):
         jax.debug.callback(lambda t: asked.append(float(t[0])), t, ordered=True)
         return 0 * x
 
-    options = {"t_min": 0.5, "rtol": 0.0, "atol": atol, "h_init": 0.001, "max_steps": 100}
+    options = {"t_min": 0.5, "rtol": 0.0, "atol": atol, "h_init": 0.2, "max_steps": 100}
     keys, x = jax.random.split(KEY, 1), jnp.zeros((1, 1))
     found = fast(lambda x: adaptive.reverse(keys, Drift(), score_fn, x, **options))(x)
     jax.effects_barrier()

@@ -3,34 +3,39 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gaussian import default_sde, diagonal
+import pytest
+from gaussian import DEFAULTS, diagonal
 
+from sampling.chosen import chosen, fast
 from scoresde_jax.sampling.change import alpha_std, denoised, noise_prediction
 
-SHAPE = (2, 2, 1)
-DATA = diagonal(SHAPE)
+DATA = diagonal((2, 2, 1))
 
 
-@default_sde
+@fast
+def predictions(sde, key, t):
+    """x_t, alpha and sigma, and both predictions."""
+    x = DATA.sample(sde, key, 3, 0.3)
+    score_fn = DATA.score_fn(sde)
+    both = [predict(sde, score_fn, x, t) for predict in (denoised, noise_prediction)]
+    return x.reshape(3, 4), alpha_std(sde, t), [value.reshape(3, 4) for value in both]
+
+
+@pytest.mark.parametrize("sde", DEFAULTS)
 def test_predictions_for_gaussian_data_are_the_regressions(sde):
-    x = DATA.sample(sde, jax.random.key(0), 5, 0.3)
-    m, s = (float(v) for v in alpha_std(sde, jnp.asarray(0.3)))
+    x, (m, s), (x0, eps) = predictions(chosen(sde), jax.random.key(0), jnp.asarray(0.3))
     mean, std = np.asarray(DATA.mean).reshape(-1), np.asarray(DATA.std)
     gain = m * std**2 / ((m * std) ** 2 + s**2)  # cov(x_0, x_t) / var(x_t)
-    expected = mean + gain * (np.asarray(x).reshape(5, -1) - m * mean)
-    x0 = denoised(sde, DATA.score_fn(sde), x, jnp.asarray(0.3))
-    eps = noise_prediction(sde, DATA.score_fn(sde), x, jnp.asarray(0.3))
-    # float32: x and sigma^2 score cancel to the size of the data, x up to 50 of them.
-    np.testing.assert_allclose(x0.reshape(5, -1), expected, atol=2e-5)
+    # float32: x and sigma^2 score cancel to the size of the data, x up to 20 times it.
+    np.testing.assert_allclose(x0, mean + gain * (x - m * mean), atol=1e-5)
     np.testing.assert_allclose(m * x0 + s * eps, x, rtol=1e-5, atol=1e-5)
 
 
-@default_sde
-def test_a_time_for_each_example_is_that_time_for_all(sde):
-    x = DATA.sample(sde, jax.random.key(0), 3, 0.3)
-    t = jnp.asarray([0.2, 0.3, 0.9])
-    for prediction in (denoised, noise_prediction):
-        each = prediction(sde, DATA.score_fn(sde), x, t)
-        for i in range(3):
-            one = prediction(sde, DATA.score_fn(sde), x, t[i])[i]
-            np.testing.assert_allclose(each[i], one, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("sde", DEFAULTS)
+def test_each_example_may_have_a_time_of_its_own(sde):
+    times = np.float32([0.2, 0.3, 0.9])
+    _, _, each = predictions(chosen(sde), jax.random.key(0), times)
+    for i, t in enumerate(times):
+        _, _, alone = predictions(chosen(sde), jax.random.key(0), t)
+        for found, expected in zip(each, alone, strict=True):
+            np.testing.assert_allclose(found[i], expected[i], rtol=1e-4, atol=1e-4)

@@ -105,13 +105,19 @@ def start(sde):
 
 
 @cache
+def head(sde, steps):
+    """The times of a grid, and the flow at its first three."""
+    times = even_times(chosen(sde), ENDS, np.linspace(0, 1, steps + 1))
+    return times, flow(DEFAULTS[sde], SMOOTH, start(sde)[0], times[:3])
+
+
+@cache
 def errors(name, sde, warm):
     """Largest error at the end for each of `counts`."""
     found, k = [], FLOW[name].history if warm else 0
-    x0, exact = start(sde)
+    _, exact = start(sde)
     for steps in counts(name)[: None if warm else 2]:
-        times = even_times(chosen(sde), ENDS, np.linspace(0, 1, steps + 1))
-        points = flow(DEFAULTS[sde], SMOOTH, x0, times[: k + 1])
+        times, points = head(sde, steps)
         history = tuple(
             (times[i], predict(chosen(sde), SMOOTH, points[i], times[i]))
             for i in reversed(range(k))
