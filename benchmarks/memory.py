@@ -84,13 +84,12 @@ def plan(
         section, key = where.split(".")
         config[section][key] = value
     experiment = build.experiment(build.resolve(config))
+    _, optimizer = build.optimizer(config, "optimizer", "training")
     key = jax.random.key(0)
-    state = jax.eval_shape(
-        lambda key: training.create(experiment.init_params(key), experiment.optimizer), key
-    )
+    state = jax.eval_shape(lambda key: training.create(experiment.init_params(key), optimizer), key)
     images = jax.ShapeDtypeStruct((batch, *experiment.image_shape), jnp.uint8)
     step = partial(
-        training.train_step, loss_fn=experiment.train_loss, tx=experiment.optimizer, ema_decay=0.999
+        training.train_step, loss_fn=experiment.train_loss, tx=optimizer, ema_decay=0.999
     )
     # Not what this machine would run: no pieces, no unrolled loops.
     with mock.patch.object(jax, "default_backend", lambda: "tpu"):

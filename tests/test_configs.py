@@ -141,7 +141,8 @@ DISTINCT = {switches(reduced(name)): name for name in [*SCORE_SDE.values(), *SCO
 
 @pytest.mark.parametrize("name", sorted(DISTINCT.values()))
 def test_reduced_variant_trains_samples_and_scores(name):
-    experiment = build.experiment(reduced(name))
+    config = reduced(name)
+    experiment = build.experiment(config)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
     shapes = jax.eval_shape(experiment.init_params, jax.random.key(0))
@@ -149,13 +150,14 @@ def test_reduced_variant_trains_samples_and_scores(name):
 
     # Not compiled as a whole: one by one, and most operations are shared by all variants.
     key = jax.random.key(0)
-    state = training.create(jax.tree.map(jnp.asarray, params), experiment.optimizer)
-    options = {"loss_fn": experiment.train_loss, "tx": experiment.optimizer, "ema_decay": 0.9}
+    schedule, optimizer = build.optimizer(config, "optimizer", "training")
+    state = training.create(jax.tree.map(jnp.asarray, params), optimizer)
+    options = {"loss_fn": experiment.train_loss, "tx": optimizer, "ema_decay": 0.9}
     trained, metrics = training.train_step(state, key, images, **options)
     assert np.isfinite(metrics["loss"]) and metrics["grad_norm"] > 0
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params, trained.params)
     # Adam's first step is the learning rate, whatever the gradient.
-    rate = experiment.learning_rate(0)
+    rate = schedule(0)
     np.testing.assert_allclose(max(jax.tree.leaves(moved)), rate, rtol=1e-2)
 
     score_fn = experiment.score_fn(params)

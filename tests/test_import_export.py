@@ -55,11 +55,12 @@ def fail(workdir, *args):
 def restored(workdir, config):
     """The newest state of a workdir, its step, and its position in the data."""
     experiment = build.experiment(config)
+    _, optimizer = build.optimizer(config, "optimizer", "training")
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest_step()
     assert step is not None
     shapes = jax.eval_shape(
-        lambda key: training.create(experiment.init_params(key), experiment.optimizer),
+        lambda key: training.create(experiment.init_params(key), optimizer),
         jax.random.key(0),
     )
     mesh = sharding.device_mesh(jax.devices()[:1])

@@ -18,7 +18,7 @@ from PIL import Image
 from small_network import SmallNetwork
 
 import run_lib
-from scoresde_jax import build, files, sharding, training
+from scoresde_jax import build, files, scoring, sharding, training
 
 STEPS = 20
 INTERVALS = {
@@ -73,9 +73,10 @@ def names(folder):
 def final_state(workdir, size):
     config = commands.tiny_config("subvp", **CHUNKS[size])
     experiment = build.experiment(config)
+    _, optimizer = build.optimizer(config, "optimizer", "training")
 
     def fresh(key):
-        return training.create(experiment.init_params(key), experiment.optimizer)
+        return training.create(experiment.init_params(key), optimizer)
 
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     mesh = sharding.device_mesh(jax.devices()[:1])
@@ -221,6 +222,86 @@ def test_ve_with_its_own_network(tmp_path):
     assert names(tmp_path / "samples") == ["ode_2.npz", "ode_2.png", "snapshot_2.png"]
     results = files.read_json(tmp_path / "eval" / "results.json")
     assert math.isfinite(results["bits_per_dim"]["mean"]) and results["not_converged"] == []
+
+
+def test_a_dequantizer_is_trained_and_used(small):
+    flow = {
+        "dequantizer__couplings": 2,
+        "dequantizer__filters": 4,
+        "dequantizer_training__batch_size": 8,
+        "dequantizer_training__steps": 2,
+    }
+    both = {"likelihood__dequantizations": ("uniform", "learned")}
+    code, workdir = small("vp", "train_dequantizer", **flow)
+    assert code == 0
+    assert names(workdir / "dequantizer" / "checkpoints") == ["2"]
+    code, _ = small("vp", "eval", **flow, **both)
+    assert code == 0
+    results = files.read_json(workdir / "eval" / "results.json")
+    learned = results["other_dequantizations"]["learned"]["bits_per_dim"]
+    difference = learned["paired_difference"]
+    wanted = learned["mean"] - results["bits_per_dim"]["mean"]
+    np.testing.assert_allclose(difference["mean"], wanted, atol=1e-5)
+    # After two steps the flow is nearly uniform noise.
+    assert difference["standard_error"] > 0 and abs(difference["mean"]) < 0.1
+
+
+def test_a_dequantizer_that_was_not_trained_is_asked_for(small):
+    with pytest.raises(run_lib.UserError, match="--mode train_dequantizer"):
+        small("subvp", "eval", likelihood__dequantizations=("learned",))
+
+
+def test_an_interrupted_evaluation_goes_on_and_gives_the_same(small, monkeypatch):
+    settings = {"likelihood__images_per_piece": 100}
+    code, workdir = small("subvp", "eval", **settings)
+    assert code == 0 and not (workdir / "eval" / "pieces").exists()
+    whole = (workdir / "eval" / "results.json").read_bytes()
+    (workdir / "eval" / "results.json").unlink()
+    score = scoring.Scorer.columns
+    seen = []
+
+    def interrupted(self, images, index, progress):
+        if len(seen) == 1:
+            seen.append("stop")
+            raise KeyboardInterrupt
+        seen.append(index[0])
+        return score(self, images, index, progress)
+
+    monkeypatch.setattr(scoring.Scorer, "columns", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small("subvp", "eval", **settings)
+    assert names(workdir / "eval" / "pieces") == ["0.npz", "work.json"]
+    assert small("subvp", "eval", **settings)[0] == 0
+    assert seen == [0, "stop", 100, 200]
+    assert (workdir / "eval" / "results.json").read_bytes() == whole
+
+
+def test_a_sweep_writes_a_table_and_a_figure(small):
+    code, workdir = small("subvp", "sweep", sweep__samplers=("ode", "unipc"))
+    assert code == 0
+    assert names(workdir / "sweep") == ["results.json", "sweep.png", "table.md"]
+    with Image.open(workdir / "sweep" / "sweep.png") as image:
+        image.verify()
+    assert "| unipc | 4 steps | 4 |" in (workdir / "sweep" / "table.md").read_text()
+
+
+@pytest.mark.parametrize("name, columns", [("interpolation", 9), ("reconstruction", 2)])
+def test_test_images_are_encoded_and_decoded(small, name, columns):
+    code, workdir = small("subvp", "sample", sampling__latents=name)
+    assert code == 0
+    with np.load(workdir / "samples" / f"{name}_2.npz") as stored:
+        rows = 3 if name == "interpolation" else 6
+        assert stored["samples"].shape == (rows, columns, 8, 8, 1)
+    with Image.open(workdir / "samples" / f"{name}_2.png") as image:
+        image.verify()
+
+
+@pytest.mark.parametrize("method", ["grid", "adaptive"])
+def test_other_samplers_draw(small, method):
+    code, workdir = small("subvp", "sample", sampling__method=method)
+    assert code == 0
+    with np.load(workdir / "samples" / f"{method}_2.npz") as stored:
+        assert stored["samples"].shape == (6, 8, 8, 1) and stored["converged"].all()
 
 
 def test_fewer_steps_than_there_are(copy):
