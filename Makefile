@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## train, score and sample the digits model; a few minutes on two cores
 	$(BIN)/python demo.py
 
+# The two workers share what they compile, in a folder that is removed at the end.
 test: lint  ## lint, types and the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
+	SCORESDE_TEST_CACHE=$$cache $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

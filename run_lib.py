@@ -209,7 +209,9 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
             flow.append(_open(task, config, workdir / "dequantizer", mesh, must_exist=True))
             return flow[0].state.ema_params
 
-        dequantizers = build.dequantizers(config, experiment, learned_params)
+        dequantizers = build.dequantizers(
+            config, experiment.sde, experiment.data_scale, learned_params
+        )
     images = test_set.images
     scorer = scoring.Scorer(experiment, run.state.ema_params, config, mesh, dequantizers)
     progress = Progress("eval", len(images) * len(dequantizers), unit="image")

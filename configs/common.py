@@ -1,7 +1,7 @@
 """What configs share: the sections, each with its defaults.
 
 A config is a ConfigDict of sections; each section is the keyword arguments of one function or
-class, named by its `name` (tables in scoresde_jax/build.py). Any value can be set on the command
+class, named by its `name` (tables in scoresde_jax/build/). Any value can be set on the command
 line: `--config.optimizer.learning_rate=1e-3`. A value of None is decided when the run starts.
 
 `published.py` makes the configs of the papers of these sections, `small.py` those of the data sets

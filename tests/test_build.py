@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scoresde_jax import build
+from scoresde_jax.build import samplers
 from scoresde_jax.sampling import identity
 from tests.golden import published
 
@@ -105,16 +106,20 @@ def test_splits_of_the_data():
     assert len(build.dataset(config(), "test").images) == 297
 
 
+def pc(sde, **settings):
+    """The predictor-corrector sampler of a config, options bound."""
+    section = config(sde, **settings).sampling.pc
+    return samplers._pc(dict(section), build.experiment(config(sde)).sde)
+
+
 def test_corrector_identity_takes_no_options():
     """`n`, `snr` and `corrector_steps` of the section are for the moves that have them."""
-    sampler = build.experiment(config(sampling__pc__corrector="identity")).sampler
+    sampler = pc("subvp", sampling__pc__corrector="identity")
     assert sampler.keywords["corrector"] is identity
-    sampler = build.experiment(
-        config("ve", sampling__pc__corrector="langevin", sampling__pc__snr=0.2)
-    ).sampler
+    sampler = pc("ve", sampling__pc__corrector="langevin", sampling__pc__snr=0.2)
     assert sampler.keywords["corrector"].keywords["snr"] == 0.2
     assert sampler.keywords["predictor"].keywords == {"n": 2}  # as many as steps
-    sampler = build.experiment(config("ve", sampling__pc__n=1000)).sampler
+    sampler = pc("ve", sampling__pc__n=1000)
     assert sampler.keywords["predictor"].keywords == {"n": 1000}
     assert sampler.keywords["steps"] == 2
 

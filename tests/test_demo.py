@@ -5,13 +5,14 @@ import pytest
 from small_network import SmallNetwork
 
 import demo
-from scoresde_jax import build, files
+from scoresde_jax import files
+from scoresde_jax.build import assemble
 
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     config = commands.raw_config("subvp", training__steps=2)
-    monkeypatch.setattr(build, "_network", lambda section: SmallNetwork())
+    monkeypatch.setattr(assemble, "_network", lambda section: SmallNetwork())
     monkeypatch.setattr(demo, "WORKDIR", tmp_path / "demo")
     monkeypatch.setattr(demo.digits, "get_config", lambda: config)
     return demo.WORKDIR

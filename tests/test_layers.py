@@ -45,9 +45,14 @@ LAYERS = {
 
 # library -> where it may be imported, as prefixes of paths
 PLACES = {
-    "flax": ("scoresde_jax/models/", "scoresde_jax/training/", "scoresde_jax/interop/", "build.py"),
-    "ml_collections": ("configs/", "build.py", "main.py"),
-    "optax": ("scoresde_jax/training/", "build.py"),
+    "flax": (
+        "scoresde_jax/models/",
+        "scoresde_jax/training/",
+        "scoresde_jax/interop/",
+        "scoresde_jax/build/",
+    ),
+    "ml_collections": ("configs/", "scoresde_jax/build/", "main.py"),
+    "optax": ("scoresde_jax/training/", "scoresde_jax/build/"),
     "diffrax": ("scoresde_jax/ode.py",),
     "orbax": ("scoresde_jax/training/checkpoint.py",),
     "sklearn": ("scoresde_jax/data/",),
@@ -129,7 +134,7 @@ def test_every_module_has_a_layer():
         ("scoresde_jax/sampling/pc.py", "import run_lib"),
         ("scoresde_jax/new.py", "from scoresde_jax.types import Array"),  # no layer
         ("scoresde_jax/sde.py", "import flax.linen as nn"),
-        ("scoresde_jax/build.py", "from orbax import checkpoint"),
+        ("scoresde_jax/build/assemble.py", "from orbax import checkpoint"),
         ("scoresde_jax/training/step.py", "from ml_collections import ConfigDict"),
         ("configs/common.py", "from scoresde_jax import sde"),
         ("run_lib.py", "import matplotlib.pyplot"),

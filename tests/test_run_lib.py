@@ -19,6 +19,7 @@ from small_network import SmallNetwork
 
 import run_lib
 from scoresde_jax import build, files, scoring, sharding, training
+from scoresde_jax.build import assemble
 
 STEPS = 20
 INTERVALS = {
@@ -197,7 +198,7 @@ def small(tmp_path_factory):
     def run(sde, mode, workdir, **settings):
         config = commands.raw_config(sde, training__steps=2, **settings)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "_network", lambda section: SmallNetwork())
+            patch.setattr(assemble, "_network", lambda section: SmallNetwork())
             return run_lib.run(config, mode=mode, workdir=workdir, num_samples=6)
 
     @functools.cache

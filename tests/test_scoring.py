@@ -33,7 +33,7 @@ def score(batch_size, devices, samples=1, kinds=KINDS, **settings):
     mesh = sharding.device_mesh(jax.devices()[:devices])
     params = experiment.init_params(jax.random.key(0))
     params = jax.device_put(params, sharding.replicated(mesh))
-    dequantizers = build.dequantizers(config, experiment, dict)
+    dequantizers = build.dequantizers(config, experiment.sde, experiment.data_scale, dict)
     scorer = scoring.Scorer(experiment, params, config, mesh, dequantizers)
     images = build.dataset(config, "test").images[:IMAGES]
     columns = scorer.columns(images, np.arange(IMAGES), Progress("eval", 1))
@@ -133,4 +133,4 @@ def test_results_are_means_with_errors(scored):
 def test_dequantizations_that_make_no_sense_are_refused(kinds):
     config = commands.tiny_config("subvp", likelihood__dequantizations=kinds)
     with pytest.raises(ValueError, match="config.likelihood.dequantizations"):
-        build.dequantizers(config, build.experiment(config), dict)
+        build.dequantizers(config, build.experiment(config).sde, 2 / 17, dict)

@@ -43,12 +43,10 @@ def heun(
     steps = len(times) - 1
     gamma = min(s_churn / steps, 2**0.5 - 1)
     shake = shaken if gamma else still
-    churned = jnp.where((s_min <= s) & (s <= s_max), jnp.minimum(s * (1 + gamma), s[0]), s)[:-1]
-    times_churned = jnp.where(
-        churned > s[:-1], sde.time_of_half_log_snr(-jnp.log(churned)), times[:-1]
-    )
-    noise = s_noise * jnp.sqrt((churned - s[:-1]) * (churned + s[:-1]))
-    stages = jnp.stack([times_churned, times[1:]], axis=1)  # (steps, 2), where each evaluates
+    raised = jnp.where((s_min <= s) & (s <= s_max), jnp.minimum(s * (1 + gamma), s[0]), s)[:-1]
+    noise = s_noise * jnp.sqrt((raised - s[:-1]) * (raised + s[:-1]))
+    starts = jnp.where(raised > s[:-1], sde.time_of_half_log_snr(-jnp.log(raised)), times[:-1])
+    stages = jnp.stack([starts, times[1:]], axis=1)  # (steps, 2), where each evaluates
     shares = jnp.asarray([1.0, 0.5], x.dtype)  # of its slope in the mean of the slopes so far
 
     def step(y: Array, row: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
@@ -66,6 +64,6 @@ def heun(
         (y, _), _ = jax.lax.scan(stage, (start, jnp.zeros_like(y)), (stages, shares))
         return y, None
 
-    rows = (jnp.arange(steps), stages, noise, s[1:] - churned)
+    rows = (jnp.arange(steps), stages, noise, s[1:] - raised)
     y, _ = jax.lax.scan(step, x / alpha[0], rows)
     return fixed_cost(alpha[-1] * y, 2 * steps)

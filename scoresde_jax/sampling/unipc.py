@@ -24,6 +24,8 @@ from scoresde_jax.sampling.weights import (
 from scoresde_jax.sde import SDE
 from scoresde_jax.types import Array, Samples, ScoreFn
 
+Row = tuple[Array, Array]  # what multiplies x (), and the predictions (k,); or of all steps
+
 
 def unipc(
     key: Array,
@@ -49,27 +51,16 @@ def unipc(
       Samples with nfe = 1 a step.
     """
     del key
-    predictor = explicit_steps(sde, times, history, order)
-    corrector = implicit_steps(sde, times, history, order + 1)
-    alpha, std = alpha_std(sde, times)
-    keep = std[1:] / std[:-1]
-    predict = (keep, alpha[1:, None] * _predictor_weights(predictor))
-    correct = (keep[:-1], (alpha[1:, None] * _corrector_weights(corrector))[:-1])
-    # The first point is given: its "correction" keeps the x before the loop.
-    correct = (
-        jnp.concatenate([jnp.ones_like(keep[:1]), correct[0]]),
-        jnp.concatenate([jnp.zeros_like(correct[1], shape=(1, order + 1)), correct[1]]),
-    )
+    rows = (times[:-1], *_tables(sde, times, order, history))
     given = [x0 for _, x0 in history[: order - 1]]
     past = (*given, *[jnp.zeros_like(x)] * (order - len(given)))
 
-    def combine(x: Array, row: tuple[Array, Array], predictions: tuple[Array, ...]) -> Array:
+    def combine(x: Array, row: Row, predictions: tuple[Array, ...]) -> Array:
         keep, weights = row
         return keep * x + sum(w * x0 for w, x0 in zip(weights, predictions, strict=True))
 
     def step(
-        state: tuple[Array, Array, tuple[Array, ...]],
-        row: tuple[Array, tuple[Array, Array], tuple[Array, Array]],
+        state: tuple[Array, Array, tuple[Array, ...]], row: tuple[Array, Row, Row]
     ) -> tuple[tuple[Array, Array, tuple[Array, ...]], None]:
         (before, predicted, past), (t, predict, correct) = state, row
         predictions = (denoised(sde, score_fn, predicted, t), *past)
@@ -77,8 +68,24 @@ def unipc(
         newest = predictions[:order]
         return (x, combine(x, predict, newest), newest), None
 
-    (_, x, _), _ = jax.lax.scan(step, (x, x, past), (times[:-1], predict, correct))
-    return fixed_cost(x, keep.size)
+    (_, x, _), _ = jax.lax.scan(step, (x, x, past), rows)
+    return fixed_cost(x, len(times) - 1)
+
+
+def _tables(sde: SDE, times: Array, order: int, history: History) -> tuple[Row, Row]:
+    """For each step the numbers that predict its end, and those that correct its start."""
+    alpha, std = alpha_std(sde, times)
+    keep = std[1:] / std[:-1]
+    predict = _predictor_weights(explicit_steps(sde, times, history, order))
+    correct = _corrector_weights(implicit_steps(sde, times, history, order + 1))
+    predict, correct = alpha[1:, None] * predict, alpha[1:, None] * correct
+    # The first point is given: its "correction" keeps the x before the loop.
+    given = jnp.ones_like(keep[:1]), jnp.zeros_like(correct[:1])
+    corrections = (
+        jnp.concatenate([given[0], keep[:-1]]),
+        jnp.concatenate([given[1], correct[:-1]]),
+    )
+    return (keep, predict), corrections
 
 
 def _predictor_weights(steps: Steps) -> Array:

@@ -46,10 +46,10 @@ def test_the_score_is_asked_for_where_the_noise_is_raised_to(sde, s_churn, gamma
 
 def test_churn_is_only_between_s_min_and_s_max():
     with jax.enable_x64(True):
-        sde, times = VESDE(), np.asarray([1.0, 0.9, 0.8, 0.7, 0.6])
+        sde, times = VESDE(), np.asarray([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
         s = ratio(sde, times)
-        _, asked = carried(sde, times, s_churn=0.4, s_min=s[2] * 0.99, s_max=s[1] * 1.01)
-    np.testing.assert_allclose(asked[::2] / s[:-1], [1, 1.1, 1.1, 1], rtol=1e-9)
+        _, asked = carried(sde, times, s_churn=0.5, s_min=s[3] * 0.99, s_max=s[2] * 1.01)
+    np.testing.assert_allclose(asked[::2] / s[:-1], [1, 1, 1.1, 1.1, 1], rtol=1e-9)
 
 
 @default_sde
