@@ -1,11 +1,15 @@
-"""Four simulated CPU devices for every test; set here because jax reads it when it is imported."""
+"""Four simulated CPU devices for every test, and programs that compile soon rather than run fast.
+
+Set here because jax reads it when it is imported.
+"""
 
 import os
 
 DEVICES = "--xla_force_host_platform_device_count"
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 flags = os.environ.get("XLA_FLAGS", "")
 if DEVICES not in flags:
-    os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}=4".strip()
+    os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}=4 {QUICK}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402
