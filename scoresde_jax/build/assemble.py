@@ -1,7 +1,6 @@
 """The experiment that a config describes: SDE, network, data, loss, sampler, likelihood."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -44,6 +43,7 @@ TIMES = {
 WEIGHTINGS = {"variance": losses.variance_weighting, "likelihood": losses.likelihood_weighting}
 REDUCTIONS = {"mean": losses.mean_over_dims, "half_sum": losses.half_sum_over_dims}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
 
 class Experiment(NamedTuple):
     """Everything a config asks for, built and checked."""
@@ -120,7 +120,8 @@ def experiment(config: Config) -> Experiment:
     check_numbers(config)
     section = config.data
     network = _network(config.model)
-    check_choices(config, getattr(network, "divisor", 1), SDES)  # a network of one's own need not say
+    divisor = getattr(network, "divisor", 1)  # a network of one's own need not say
+    check_choices(config, divisor, SDES)
     shape = (section.image_size, section.image_size, section.channels)
     fields = {"input": score.as_is if section.centered else score.to_centered}
     scale_train, scale_loss, scale_eval, scale_cells, to_pixels = _scaling(section)

@@ -1,0 +1,67 @@
+"""From config sections to objects.
+
+Below this package nothing reads a config; above it, `training`, `sampling` and `likelihood` give
+loops their lengths and seeds.
+
+A section is the keyword arguments of one function or class; `name` says which, by a table here. All
+names and keys are checked when an `Experiment` is built, before anything is compiled.
+
+To add an SDE, predictor, corrector, loss or network: write it, and add a row to its table.
+"""
+
+from scoresde_jax.build.assemble import (
+    DTYPES,
+    LOSSES,
+    NETWORKS,
+    PARAMETERIZATIONS,
+    REDUCTIONS,
+    SDES,
+    TIMES,
+    WEIGHTINGS,
+    Config,
+    Experiment,
+    dataset,
+    experiment,
+    optimizer,
+    resolve,
+)
+from scoresde_jax.build.checks import DEFINED_FOR
+from scoresde_jax.build.likelihoods import (
+    BOUND_FORMS,
+    BOUND_TIMES,
+    PROBES,
+    dequantization_flow,
+    dequantizers,
+    learned_dequantizer,
+)
+from scoresde_jax.build.samplers import CORRECTORS, GRIDS, PAIRS, PREDICTORS, SOLVERS, sampler
+
+__all__ = [
+    "BOUND_FORMS",
+    "BOUND_TIMES",
+    "CORRECTORS",
+    "DEFINED_FOR",
+    "DTYPES",
+    "GRIDS",
+    "LOSSES",
+    "NETWORKS",
+    "PAIRS",
+    "PARAMETERIZATIONS",
+    "PREDICTORS",
+    "PROBES",
+    "REDUCTIONS",
+    "SDES",
+    "SOLVERS",
+    "TIMES",
+    "WEIGHTINGS",
+    "Config",
+    "Experiment",
+    "dataset",
+    "dequantization_flow",
+    "dequantizers",
+    "experiment",
+    "learned_dequantizer",
+    "optimizer",
+    "resolve",
+    "sampler",
+]
