@@ -3,7 +3,7 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench mutate lock clean
+.PHONY: setup demo test lint bench check-report mutate lock clean
 
 demo: $(VENV)/.installed  ## train, score and sample the digits model; a few minutes on two cores
 	$(BIN)/python demo.py
@@ -20,6 +20,9 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## times per step and evaluation, into runs/bench.json
 	$(BIN)/python -m benchmarks.bench
+
+check-report: $(VENV)/.installed  ## open the demo's report.html in headless Chromium
+	$(BIN)/python -m tests.check_report $(or $(REPORT),runs/demo/report.html)
 
 mutate: $(VENV)/.installed  ## break each formula on purpose and see the tests fail
 	$(BIN)/python -m tests.mutate --write

@@ -27,10 +27,11 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "train_dequantizer", "eval", "sample", "sweep", "import", "export"],
+    ["train", "train_dequantizer", "eval", "sample", "sweep", "report", "import", "export"],
     "What to do. train_dequantizer trains, for the score network of the workdir, a flow that "
     "dequantizes its data: a tighter likelihood. sweep compares samplers: quality against "
-    "evaluations, a table and a plot. import makes a workdir of --source, which the "
+    "evaluations, a table and a plot. report puts all that the workdir holds into report.html. "
+    "import makes a workdir of --source, which the "
     "others then go on from; export "
     "writes the parameters to <workdir>/export/params_<step>.safetensors.",
 )

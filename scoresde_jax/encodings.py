@@ -1,4 +1,4 @@
-"""What the flow makes of given images: their latents, images between them, and themselves again."""
+"""The flow in pictures: latents of given images, images between them, and noise becoming images."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 from scoresde_jax import build, sampling, sharding
 from scoresde_jax.types import Samples, bcast
 
-COLUMNS = 9  # images from one end of an interpolation to the other
+COLUMNS = 9  # images from one end of an interpolation to the other, or from noise to image
+STEPS_BETWEEN = 4  # steps of the sampler from one column of `denoising` to the next
+STRIP_T_MIN = 1e-2  # where it ends; what is left of noise cannot be seen
 
 
 class Strips(NamedTuple):
@@ -46,6 +48,40 @@ def reconstructions(
     x = experiment.scale_cells(jnp.asarray(images) + 0.5)
     given = np.asarray(experiment.to_pixels(x))[:, None]
     return found._replace(pixels=np.concatenate([given, found.pixels], axis=1))
+
+
+def denoising(
+    experiment: build.Experiment, params: Any, count: int, seed: int, mesh: Mesh
+) -> Strips:
+    """How noise becomes images along the flow: two rows for each of `count` samples.
+
+    The upper shows x_t, scaled to what x_0 of unit variance would have, the lower the x_0 that is
+    expected there; from t = 1 on the left, in even steps of the log-SNR.
+    """
+    sde = experiment.sde
+    times = sampling.log_snr_grid(sde, COLUMNS * STEPS_BETWEEN, STRIP_T_MIN)
+    first = np.arange(COLUMNS) * STEPS_BETWEEN
+
+    @jax.jit
+    def draw(params, key):
+        score_fn = experiment.score_fn(params)
+        x = sde.prior_sample(key, (sharding.round_up(count, mesh), *experiment.image_shape))
+        x = jax.lax.with_sharding_constraint(x, sharding.batch_sharded(mesh))
+
+        def column(x, times):
+            alpha, std = sde.marginal(jnp.ones(()), times[0])
+            shown = x / jnp.sqrt(alpha**2 + std**2)
+            pair = shown, sampling.denoised(sde, score_fn, x, times[0])
+            return sampling.dpm_solver_2m(key, sde, score_fn, x, times).x, jnp.stack(pair)
+
+        between = first[:, None] + np.arange(STEPS_BETWEEN + 1)
+        return jax.lax.scan(column, x, times[between])[1]
+
+    found = np.asarray(draw(params, jax.random.key(seed)))[:, :, :count]  # (columns, 2, count, ...)
+    rows = np.moveaxis(found, (2, 1, 0), (0, 1, 2)).reshape(2 * count, COLUMNS, *found.shape[3:])
+    pixels = np.asarray(experiment.to_pixels(jnp.asarray(rows)))
+    nfe = np.broadcast_to(first + 1, rows.shape[:2])
+    return Strips(pixels, nfe.astype(np.int32), np.isfinite(rows).all(axis=(2, 3, 4)))
 
 
 def _strips(experiment: build.Experiment, decoded: Samples, columns: int) -> Strips:

@@ -1,7 +1,7 @@
 """What can be trained: the score network, and a dequantizer for a score network that stands.
 
-The loop that trains (`run_lib.py`), its program (`programs.py`) and its reports (`reports.py`) know
-of tasks only.
+The loop that trains (`verbs/train.py`), its program (`programs.py`) and its reports (`reports.py`)
+know of tasks only.
 """
 
 import math

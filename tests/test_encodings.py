@@ -41,3 +41,14 @@ def test_interpolations_begin_and_end_with_the_images(tools):
     close(found.pixels[:, -1], shown[1::2])
     assert (found.pixels[:, 4] != found.pixels[:, 0]).any()
     assert found.nfe.shape == (3, encodings.COLUMNS)
+
+
+def test_noise_becomes_images(tools):
+    """x_0 is known from the last x_t, and unknown from the first."""
+    experiment, params, _, seed, mesh = tools
+    found = encodings.denoising(experiment, params, 3, seed, mesh)
+    assert found.pixels.shape == (6, encodings.COLUMNS, 8, 8, 1) and found.converged.all()
+    noisy, expected = found.pixels[0::2].astype(float), found.pixels[1::2].astype(float)
+    apart = np.abs(noisy - expected).mean(axis=(0, 2, 3, 4))
+    assert apart[-1] < apart[0] / 3
+    assert (found.nfe == 1 + 4 * np.arange(encodings.COLUMNS)).all()

@@ -15,6 +15,7 @@ LAYERS = {
     "files": 0,
     "progress": 0,
     "tables": 0,
+    "page": 0,
     "runge_kutta": 0,
     "compaction": 0,
     "sde": 1,
@@ -39,8 +40,9 @@ LAYERS = {
     "reports": 8,
     "sweeps": 8,
     "encodings": 6,
-    "run_lib": 9,
-    "main": 10,
+    "verbs": 9,
+    "run_lib": 10,
+    "main": 11,
 }
 
 # library -> where it may be imported, as prefixes of paths

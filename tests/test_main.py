@@ -7,6 +7,7 @@ import sys
 import commands
 import pytest
 
+import run_lib
 from scoresde_jax import training
 
 DIGITS = "configs/subvp/digits.py:tiny"
@@ -111,8 +112,8 @@ MISTAKES = {
         ["config.training.snapshot_images is 0", ">= 1"],
     ),
     "no probes": (
-        ["--config", DIGITS, "--mode=eval", "--config.likelihood.probes=0"],
-        ["config.likelihood.probes is 0", ">= 1"],
+        ["--config", DIGITS, "--mode=eval", "--config.likelihood.probes=-1"],
+        ["config.likelihood.probes is -1", ">= 0"],
     ),
     "too many levels for the image": (
         ["--config", DIGITS, "--config.model.channel_multipliers=(1,2,2,2,2)"],
@@ -205,7 +206,7 @@ def test_help_says_what_and_how():
         command, cwd=commands.ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr
-    modes = "<train|eval|sample|import|export>"
+    modes = f"<{'|'.join(run_lib.VERBS)}>"
     flags = ("--config", "--mode", modes, "--workdir", "--num_samples", "--source")
     for part in (*flags, "--cpu_devices"):
         assert part in done.stdout

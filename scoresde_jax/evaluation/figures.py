@@ -41,24 +41,31 @@ def save_png(path: files.Path, image: np.ndarray) -> None:
 
 
 def bpd_figure(
-    path: files.Path, bpd: np.ndarray, images: np.ndarray, *, title: str, shown: int = 10
+    path: files.Path,
+    values: np.ndarray,
+    images: np.ndarray,
+    *,
+    title: str,
+    unit: str = "bits/dim",
+    shown: int = 10,
 ) -> None:
     """Plots the histogram of bits/dim over images, with the likeliest and the unlikeliest of them.
 
     Args:
-      bpd: (N,) finite values.
+      values: (N,) finite.
       images: (N, H, W, C) uint8, the images they belong to.
       title: above the plot.
+      unit: of the values.
       shown: images in each row.
     """
-    order = np.argsort(bpd)
+    order = np.argsort(values)
     figure = _figure((7, 4.5))
     axes = figure.subplots(3, 1, height_ratios=(3, 1, 1))
-    axes[0].hist(bpd, bins=40, color="#4477aa")
-    axes[0].axvline(bpd.mean(), color="#cc3311", label=f"mean {bpd.mean():.3f}")
-    axes[0].set(title=title, xlabel="bits/dim", ylabel="images")
+    axes[0].hist(values, bins=40, color="#4477aa")
+    axes[0].axvline(values.mean(), color="#cc3311", label=f"mean {values.mean():.3f}")
+    axes[0].set(title=title, xlabel=unit, ylabel="images")
     axes[0].legend()
-    ends = {"fewest bits": order[:shown], "most bits": order[-shown:]}
+    ends = {"likeliest": order[:shown], "unlikeliest": order[-shown:]}
     for axis, (name, rows) in zip(axes[1:], ends.items(), strict=True):
         axis.imshow(image_grid(images[rows], columns=shown))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -67,19 +74,26 @@ def bpd_figure(
 
 
 def training_figure(path: files.Path, records: Sequence[dict[str, float]]) -> None:
-    """Plots loss and evaluation loss over steps.
+    """Plots loss, evaluation loss and norm of the gradient over steps.
 
     Args:
       records: rows of metrics.jsonl.
     """
-    figure = _figure((7, 3.5))
-    axis = figure.subplots()
-    for name, marker in (("loss", ""), ("eval_loss", ".")):
+    figure = _figure((7, 5.5))
+    losses, gradient = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for name, axis, marker in (
+        ("loss", losses, ""),
+        ("eval_loss", losses, "."),
+        ("grad_norm", gradient, ""),
+    ):
         rows = [row for row in records if name in row]
         steps, values = [row["step"] for row in rows], [row[name] for row in rows]
         axis.plot(steps, values, marker=marker, label=name.replace("_", " "))
-    axis.set(xlabel="step", ylabel="loss", yscale="log")
-    axis.legend()
+    losses.set(ylabel="loss", yscale="log")
+    losses.legend()
+    gradient.set(xlabel="step", ylabel="norm of the gradient")
+    if any(row.get("grad_norm", 0) > 0 for row in records):
+        gradient.set_yscale("log")
     _save(path, figure)
 
 

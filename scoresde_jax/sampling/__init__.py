@@ -5,6 +5,7 @@ evaluations on a fixed grid; the reverse SDE with adaptive steps.
 """
 
 from scoresde_jax.sampling.adaptive import adaptive_sample
+from scoresde_jax.sampling.change import denoised
 from scoresde_jax.sampling.correctors import annealed_langevin, langevin
 from scoresde_jax.sampling.fixed import grid_sample
 from scoresde_jax.sampling.grids import edm_grid, log_snr_grid, quadratic_grid, uniform_grid
@@ -36,6 +37,7 @@ __all__ = [
     "annealed_langevin",
     "ddim",
     "decode",
+    "denoised",
     "dpm_solver_2m",
     "dpm_solver_2s",
     "dpm_solver_3m",

@@ -1,0 +1,26 @@
+"""What main.py can do, one function (config, workdir, ...) -> exit code each: loops and files.
+
+Every verb first builds the whole experiment, so that a mistake costs no compilation and nothing is
+written; files are written under a temporary name and renamed.
+"""
+
+from scoresde_jax.verbs.common import UserError, say
+from scoresde_jax.verbs.evaluate import evaluate
+from scoresde_jax.verbs.report import report
+from scoresde_jax.verbs.sample import sample
+from scoresde_jax.verbs.sweep import sweep
+from scoresde_jax.verbs.train import train, train_dequantizer
+from scoresde_jax.verbs.weights import export_weights, import_weights
+
+__all__ = [
+    "UserError",
+    "evaluate",
+    "export_weights",
+    "import_weights",
+    "report",
+    "sample",
+    "say",
+    "sweep",
+    "train",
+    "train_dequantizer",
+]

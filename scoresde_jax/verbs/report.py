@@ -1,0 +1,142 @@
+"""`--mode report`: one HTML page of all that a workdir holds."""
+
+import importlib.metadata
+import pathlib
+import platform
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from scoresde_jax import build, encodings, evaluation, files, page, tasks, training
+from scoresde_jax.verbs.common import mesh_of, open_run, parameter_count, user_errors
+
+STRIP_SAMPLES = 6
+PACKAGES = ("scoresde_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def report(config: build.Config, workdir: pathlib.Path) -> int:
+    """Writes report.html, one file that needs no other, of what is in the workdir so far.
+
+    Also draws samples/denoising_<step>.png. Says which verb makes what is not there yet.
+    """
+    with user_errors():
+        experiment = build.experiment(config)
+        task = tasks.score_task(experiment, config)
+        run = open_run(task, config, workdir, mesh_of(config, "sampling"), must_exist=True)
+    params = run.state.ema_params
+    strip = workdir / "samples" / f"denoising_{run.start}.png"
+    found = encodings.denoising(experiment, params, STRIP_SAMPLES, config.sampling.seed, run.mesh)
+    grid = found.pixels.reshape(-1, *found.pixels.shape[2:])
+    evaluation.save_png(strip, evaluation.image_grid(grid, columns=encodings.COLUMNS))
+    records = training.read_records(workdir)
+    scores = _json(workdir / "eval" / "results.json")
+    sections = [
+        ("Results", _results(scores)),
+        ("Training", _training(workdir, records)),
+        ("Samples", _samples(workdir, strip)),
+        ("Likelihood", _picture(workdir / "eval" / "bpd.png", "eval", "of every test image")),
+        ("Samplers", _picture(workdir / "sweep" / "sweep.png", "sweep", "samplers compared")),
+        ("Settings", page.settings(config.to_dict())),
+        ("Environment", page.table(("what", "which"), _environment())),
+    ]
+    size = parameter_count(params)
+    title = f"{config.data.name}, {config.sde.name} SDE"
+    lead = f"{task.title}, {size:,} parameters, {run.start:,} training steps; {workdir}"
+    html = page.document(title, lead, sections)
+    target = workdir / "report.html"
+    files.write(target, lambda stream: stream.write(html.encode()))
+    print(f"report: {target}")
+    return 0
+
+
+def _json(path: pathlib.Path) -> dict[str, Any]:
+    return files.read_json(path) if path.exists() else {}
+
+
+def _missing(mode: str) -> str:
+    return page.paragraph(f"Not there yet: --mode {mode} makes it.")
+
+
+def _picture(path: pathlib.Path, mode: str, caption: str) -> str:
+    return page.picture(path.read_bytes(), caption) if path.exists() else _missing(mode)
+
+
+def _results(scores: dict[str, Any]) -> str:
+    """The numbers of eval/results.json as cards, and where each comes from."""
+    if not scores:
+        return _missing("eval")
+    parts, rows = [], []
+    for part in (scores, *scores.get("other_dequantizations", {}).values()):
+        for name, values in part.items():
+            if isinstance(values, dict) and values.get("mean") is not None:
+                shown = _with_error(values)
+                kind = values.get("dequantization")
+                parts.append((shown, name.replace("_", " ") + (f", {kind}" if kind else "")))
+                rows.append((name, shown, _provenance(values)))
+    step = scores.get("checkpoint_step")
+    table = page.table(("number", "value", "how"), rows)
+    return page.paragraph(f"Of step {step}.") + page.cards(parts) + table
+
+
+def _with_error(values: dict[str, Any]) -> str:
+    error = values.get("standard_error")
+    return f"{values['mean']:.4g}" + (f" ± {error:.2g}" if error else "")
+
+
+def _provenance(values: dict[str, Any]) -> str:
+    told = {
+        k: v for k, v in values.items() if k not in ("mean", "standard_error") and v is not None
+    }
+    if isinstance(told.get("nfe"), dict):
+        told["nfe"] = f"{told['nfe']['mean']:.0f} (at most {told['nfe']['max']})"
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in told.items()
+        if value is not None and not isinstance(value, dict)
+    )
+
+
+def _training(workdir: pathlib.Path, records: list[dict[str, float]]) -> str:
+    if not records:
+        return page.paragraph("No metrics: these weights were not trained here.")
+    speeds = [row["images_per_second"] for row in records if "images_per_second" in row]
+    last = [row for row in records if "loss" in row][-1:]
+    cards = [(f"{row['loss']:.4g}", f"loss at step {row['step']:,}") for row in last]
+    if speeds:
+        cards.append((f"{sorted(speeds)[len(speeds) // 2]:.0f}", "images/s, median"))
+    evaluation.training_figure(workdir / "training.png", records)
+    curves = (workdir / "training.png").read_bytes()
+    return page.cards(cards) + page.picture(curves, "loss and gradient by step")
+
+
+def _samples(workdir: pathlib.Path, strip: pathlib.Path) -> str:
+    """Grids over training in one place, the newest of each other kind, and the strip."""
+    folder = workdir / "samples"
+    snapshots = _by_step(folder, "snapshot")
+    parts = []
+    if snapshots:
+        shown = [(path.read_bytes(), f"step {step:,}") for step, path in snapshots]
+        parts.append(page.slider(shown))
+    for kind in ("pc", "ode", "grid", "adaptive", "interpolation", "reconstruction"):
+        for step, path in _by_step(folder, kind)[-1:]:
+            parts.append(page.picture(path.read_bytes(), f"{kind}, step {step:,}", pixels=True))
+    caption = (
+        "From noise to images along the flow: x_t above, and below it what is expected of x_0."
+    )
+    return "".join([*parts, page.picture(strip.read_bytes(), caption, pixels=True)])
+
+
+def _by_step(folder: pathlib.Path, kind: str) -> list[tuple[int, pathlib.Path]]:
+    found = ((re.fullmatch(rf"{kind}_(\d+)\.png", path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        yield name, importlib.metadata.version(name)
+    yield "Python", platform.python_version()
+    yield "platform", platform.platform()
+    devices = jax.devices()
+    yield "devices", f"{len(devices)} x {devices[0].device_kind}"

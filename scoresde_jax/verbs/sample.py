@@ -1,0 +1,91 @@
+"""`--mode sample`: images from noise, or from the latents of test images."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from scoresde_jax import build, encodings, evaluation, files, programs, tasks
+from scoresde_jax.progress import Progress
+from scoresde_jax.tables import lookup
+from scoresde_jax.verbs.common import mesh_of, open_run, say, user_errors
+
+SAMPLING_ADVICE = {
+    "ode": "raise config.sampling.ode.max_steps, or loosen config.sampling.ode.rtol and .atol",
+    "pc": "lower config.sampling.pc.snr, or raise config.sampling.pc.steps",
+    "grid": "raise config.sampling.grid.steps, or choose another .solver or .times",
+    "adaptive": "raise config.sampling.adaptive.max_steps, or loosen .rtol and .atol",
+}
+
+
+def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> int:
+    """Draws images with the averaged parameters and the sampler of config.sampling.
+
+    Writes samples/<method>_<step>.npz ("samples" uint8 (N, H, W, C), "nfe", "converged") and a PNG
+    grid of the same name; with config.sampling.latents "interpolation" or "reconstruction", what
+    the flow makes of the first test images, N of them, under that name. Returns 1 if an ODE did not
+    converge or an image is not finite.
+    """
+    section = config.sampling
+    if section.latents != "prior":
+        return _encode(config, workdir, num_samples=num_samples)
+    with user_errors():
+        experiment = build.experiment(config)
+        task = tasks.score_task(experiment, config)
+        run = open_run(task, config, workdir, mesh_of(config, "sampling"), must_exist=True)
+    draw = programs.sampling_program(experiment, section.batch_size, run.mesh)
+    key = jax.random.key(section.seed)
+    progress = Progress("sample", num_samples, unit="image")
+    parts = []
+    for first in range(0, num_samples, section.batch_size):
+        key_of_batch = jax.random.fold_in(key, first // section.batch_size)
+        parts.append(jax.device_get(draw(run.state.ema_params, key_of_batch)))
+        progress.update(min(first + section.batch_size, num_samples))
+    progress.close()
+    names = ("samples", "nfe", "converged")
+    columns = {
+        n: np.concatenate(p)[:num_samples]
+        for n, p in zip(names, zip(*parts, strict=True), strict=True)
+    }
+    target = workdir / "samples" / f"{section.method}_{run.start}.npz"
+    files.write_npz(target, columns)
+    evaluation.save_png(target.with_suffix(".png"), evaluation.image_grid(columns["samples"]))
+    print(f"{num_samples} images, {columns['nfe'].mean():.0f} evaluations each: {target}")
+    failed = np.flatnonzero(~columns["converged"])
+    if failed.size:
+        say(f"{section.method} found no finite image for {failed.tolist()}; they are black")
+        say(SAMPLING_ADVICE[section.method])
+        return 1
+    return 0
+
+
+def _encode(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> int:
+    """`sample` of latents that test images have; (rows, columns, H, W, C) are its "samples"."""
+    name = config.sampling.latents
+    with user_errors():
+        where = "config.sampling.latents"
+        strips = lookup({"prior": None, **encodings.LATENTS}, name, where)
+        experiment = build.experiment(config)
+        test_set = build.dataset(config, "test")
+        task = tasks.score_task(experiment, config)
+        run = open_run(task, config, workdir, mesh_of(config, "sampling"), must_exist=True)
+        images = test_set.images[:num_samples]
+        if len(images) < num_samples or (name == "interpolation" and num_samples % 2):
+            raise ValueError(
+                f"--num_samples is {num_samples}: {name} takes test images, of which there are "
+                f"{len(test_set.images)}, and interpolation takes them in pairs."
+            )
+    found = strips(experiment, run.state.ema_params, images, config.sampling.seed, run.mesh)
+    target = workdir / "samples" / f"{name}_{run.start}.npz"
+    columns = {"samples": found.pixels, "nfe": found.nfe, "converged": found.converged}
+    files.write_npz(target, columns)
+    across = found.pixels.shape[1] if name == "interpolation" else 2 * (len(images) // 8 or 1)
+    grid = found.pixels.reshape(-1, *found.pixels.shape[2:])
+    evaluation.save_png(target.with_suffix(".png"), evaluation.image_grid(grid, columns=across))
+    print(f"{name} of {len(images)} test images: {target.with_suffix('.png')}")
+    failed = np.flatnonzero(~found.converged.all(axis=1))
+    if failed.size:
+        say(f"the ODE did not converge in rows {failed.tolist()}; those images are black")
+        say(SAMPLING_ADVICE["ode"])
+        return 1
+    return 0

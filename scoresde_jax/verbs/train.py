@@ -1,0 +1,127 @@
+"""Training loops: of the score network, and of the flow that dequantizes for it."""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from scoresde_jax import (
+    build,
+    data,
+    evaluation,
+    files,
+    programs,
+    reports,
+    sharding,
+    tasks,
+    training,
+    workdirs,
+)
+from scoresde_jax.progress import Progress
+from scoresde_jax.verbs.common import mesh_of, open_run, say, user_errors
+
+
+def train(config: build.Config, workdir: pathlib.Path) -> int:
+    """Trains to config.training.steps, from the newest checkpoint of the workdir if it has one.
+
+    Writes config.json, metrics.jsonl, tensorboard/, checkpoints/, training.png and
+    samples/snapshot_<step>.png. SIGINT and SIGTERM save a checkpoint first.
+    """
+    with user_errors():
+        experiment = build.experiment(config)
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        task, mesh = tasks.score_task(experiment, config), mesh_of(config, "training")
+        run = open_run(task, config, workdir, mesh)
+    snapshot = reports.sample_snapshot(experiment, config, mesh, workdir)
+    return _train(task, config, run, workdir, train_set, test_set, snapshot)
+
+
+def train_dequantizer(config: build.Config, workdir: pathlib.Path) -> int:
+    """Trains the flow that dequantizes, for the score network of the workdir, which stays as it is.
+
+    Writes what `train` writes, but for samples, into <workdir>/dequantizer.
+    """
+    with user_errors():
+        experiment = build.experiment(config)
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        mesh = mesh_of(config, "dequantizer_training")
+        scores = open_run(
+            tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True
+        )
+        task = tasks.dequantizer_task(experiment, config, scores.state.ema_params)
+        folder = workdir / "dequantizer"
+        run = open_run(task, config, folder, mesh)
+    code = _train(task, config, run, folder, train_set, test_set, reports.no_snapshot)
+    if code == 0:
+        say(
+            "score images with it: --mode eval --config.likelihood.dequantizations=\"('learned',)\""
+        )
+    return code
+
+
+def _train(
+    task: tasks.Task,
+    config: build.Config,
+    run: workdirs.Trained,
+    workdir: pathlib.Path,
+    train_set: data.Dataset,
+    test_set: data.Dataset,
+    snapshot: reports.Snapshot,
+) -> int:
+    """The training loop: chunks of steps, and between them what is due."""
+    section = task.section
+    with user_errors():
+        batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
+        if run.start > section.steps:
+            raise ValueError(
+                f"{workdir} is trained to step {run.start} already, beyond "
+                f"config.{task.where}.steps {section.steps}; raise it, or name another --workdir."
+            )
+    batches.set_state(run.position)
+    if run.start:
+        say(f"going on from step {run.start} of {workdir}")
+    resolved = config.to_dict()
+    files.write_json(workdir / "config.json", resolved)
+    records = training.Records(workdir, start=run.start)
+    progress = Progress(task.name, section.steps, start=run.start, unit="step")
+    due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
+    step, state, metrics = run.start, run.state, {}
+    with training.StopSignals() as stop:
+        advance = programs.training_program(task, run.mesh)
+        while step < section.steps and not stop.received:
+            end = chunk_end(step, section)
+            chunk = _stack(batches, end - step, section.n_jitted_steps)
+            state, metrics = advance(state, chunk, end - step)
+            step = end
+            due.report(step, state, metrics)
+            if step % section.checkpoint_every == 0 or step == section.steps or stop.received:
+                due.check_finite(step, metrics)
+                run.checkpoints.save(state, config=resolved, data=batches.get_state())
+            due.snapshot(step, state)
+        if stop.received and step > run.start:  # a signal may have come after the save was decided
+            due.check_finite(step, metrics)
+            run.checkpoints.save(state, config=resolved, data=batches.get_state())
+        for resource in (progress, records, run.checkpoints):
+            resource.close()  # waits for the last checkpoint
+    evaluation.training_figure(workdir / "training.png", training.read_records(workdir))
+    say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
+    if stop.received:
+        saved = "checkpoint saved" if step > run.start else "nothing new to save"
+        say(f"stopped at step {step}; {saved}. The same command goes on from there.")
+        return 128 + stop.received
+    return 0
+
+
+def chunk_end(step: int, section: build.Config) -> int:
+    """Where the chunk that begins at `step` ends: the next multiple of any interval.
+
+    Absolute multiples: a resumed run cuts its steps as one that was never stopped.
+    """
+    names = ("n_jitted_steps", "log_every", "eval_every", "checkpoint_every", "snapshot_every")
+    return min(section.steps, *((step // section[n] + 1) * section[n] for n in names))
+
+
+def _stack(batches: Iterator[dict[str, np.ndarray]], count: int, size: int) -> np.ndarray:
+    """`count` batches of images, filled up with the last to `size`: (size, B, H, W, C)."""
+    images = [next(batches)["image"] for _ in range(count)]
+    return np.stack(images + images[-1:] * (size - count))
