@@ -181,36 +181,47 @@ def likelihood() -> ConfigDict:
     return ConfigDict(section)
 
 
-def dequantizer() -> dict[str, ConfigDict]:
-    """The flow that score_flow trained for CIFAR-10, and its training; by section."""
-    flow = {
-        "filters": 96,
-        "components": 32,
-        "blocks": 2,
-        "heads": 4,
-        "couplings": 4,
-        "context_filters": 32,
-        "context_blocks": 3,
-        "context_heads": 0,
-        "pointwise": True,
-        "splits": ("columns",),
-    }
+# The flows that score_flow trained, by data set.
+_CIFAR10_FLOW = {
+    "filters": 96,
+    "components": 32,
+    "blocks": 2,
+    "heads": 4,
+    "couplings": 4,
+    "context_filters": 32,
+    "context_blocks": 3,
+    "context_heads": 0,
+    "pointwise": True,
+    "splits": ("columns",),
+}
+_IMAGENET_FLOW = _CIFAR10_FLOW | {"pointwise": False}
+FLOWS = {
+    "cifar10": _CIFAR10_FLOW,
+    "imagenet_32": _IMAGENET_FLOW
+    | {"filters": 128, "blocks": 8, "couplings": 8, "context_blocks": 8, "context_heads": 4},
+    "imagenet_64": _IMAGENET_FLOW | {"components": 4, "blocks": 5, "heads": 0, "context_blocks": 5},
+}
+
+
+def dequantizer(flow: str = "cifar10") -> dict[str, ConfigDict]:
+    """A flow that score_flow trained, by its name in FLOWS, and its training; by section."""
     steps = training(ema_decay=0.99)
     steps.update({"steps": 300_001, "snapshot_every": 300_001})
     return {
-        "dequantizer": ConfigDict(flow),
+        "dequantizer": ConfigDict(FLOWS[flow]),
         "dequantizer_optimizer": optimizer(),
         "dequantizer_training": steps,
     }
 
 
-def data(name: str, *, size: int, channels: int, levels: int, **options: bool) -> ConfigDict:
+def data(name: str, *, size: int, channels: int, levels: int | None, **options: bool) -> ConfigDict:
     """The data section; `options` are flip, dequantize and centered."""
     section = {
         "name": name,
         "image_size": size,
         "channels": channels,
-        "levels": levels,
+        # None for continuous data
+        "levels": config_dict.placeholder(int) if levels is None else levels,
         "data_dir": config_dict.placeholder(str),  # None: $TFDS_DATA_DIR or ~/tensorflow_datasets
     }
     return ConfigDict(section | options)

@@ -7,7 +7,7 @@ docs/configs.md maps the old names to these.
 
 from ml_collections import ConfigDict
 
-from configs.common import base, data, ddpm, ncsnpp
+from configs.common import FLOWS, base, data, ddpm, ncsnpp
 
 NCSNPP = {"fir": True, "progressive_input": "residual"}  # what NCSN++ adds to DDPM++ on CIFAR-10
 DEEP = {"steps": 950_001}
@@ -88,6 +88,7 @@ def imagenet_32(sde: str, *, blocks_per_level: int, **training) -> ConfigDict:
     config = flow(cifar10(sde, ncsnpp(blocks_per_level=blocks_per_level, dropout=0.0), **training))
     config.data = _photographs("imagenet_32", 32, sde)
     config.data.flip = False
+    config.dequantizer = ConfigDict(FLOWS["imagenet_32"])
     return config
 
 

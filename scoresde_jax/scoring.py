@@ -7,7 +7,7 @@ and is counted once.
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,27 @@ from scoresde_jax.types import Array
 DEQUANTIZE, PROBE, LOSS, BOUND = range(4)
 SEGMENT_TURNS = 64  # evaluations between two looks at who is done
 Columns = dict[str, np.ndarray]
+
+
+class Unit(NamedTuple):
+    """What a log-likelihood is reported in."""
+
+    name: str  # of results
+    column: str  # of each image's value
+    label: str
+    nats: float  # in one unit
+
+
+BITS = Unit("bits_per_dim", "bpd", "bits/dim", math.log(2))
+NATS = Unit("nats_per_dim", "npd", "nats/dim", 1.0)
+
+
+def unit_of(config: build.Config) -> Unit:
+    """Bits of the discrete image; for data without levels there is no such thing, and it is nats.
+
+    Both are negative log-likelihoods: less is better.
+    """
+    return NATS if config.data.levels is None else BITS
 
 
 class Scorer:
@@ -43,6 +64,7 @@ class Scorer:
         """
         self._experiment, self._params, self._mesh = experiment, params, mesh
         self._section, self._draws = config.likelihood, config.likelihood.importance_samples
+        self._unit = unit_of(config)
         self._root = jax.random.key(self._section.seed)
         self.rows_computed = 0
         self._split = split = sharding.batch_sharded(mesh)
@@ -58,8 +80,8 @@ class Scorer:
     def columns(self, images: np.ndarray, index: np.ndarray, progress: Progress) -> Columns:
         """All numbers of some images, in order: "index", "loss", and for each dequantizer
 
-        "<kind>/logp" and so on (nats of the discrete image), "<kind>/bpd", "<kind>/bound_logp" and
-        so on.
+        "<kind>/logp" and so on (nats of the discrete image), "<kind>/bpd" ("npd" for data without
+        levels), "<kind>/bound_logp" and so on.
 
         Args:
           images: (N, H, W, C) uint8, those of the data set at `index` (N,).
@@ -88,7 +110,7 @@ class Scorer:
             found |= {
                 f"{prefix}logp": np.asarray(logp),
                 f"{prefix}logp_standard_error": se,
-                f"{prefix}bpd": np.asarray(-logp / dims / math.log(2)),
+                f"{prefix}{self._unit.column}": np.asarray(-logp / dims / self._unit.nats),
                 f"{prefix}nfe": rows["nfe"].sum(axis=1),
             }
         converged = np.asarray(flow["converged"].reshape(count, draws).all(axis=1))
@@ -190,6 +212,7 @@ class Scorer:
 
 def results(columns: Columns, config: build.Config) -> dict[str, Any]:
     """Means and standard errors, as eval/results.json has them; null where one is unknown."""
+    unit = unit_of(config)
     kinds = tuple(config.likelihood.dequantizations)
     first, *others = kinds
     failed = [
@@ -207,10 +230,11 @@ def results(columns: Columns, config: build.Config) -> dict[str, Any]:
     }
     for kind in others:
         other = _of_kind(columns, config, kind)
-        for name, column in (("bits_per_dim", "bpd"), ("bits_per_dim_bound", "bound_bpd")):
+        for suffix, prefix in (("", ""), ("_bound", "bound_")):
+            column = f"{prefix}{unit.column}"
             difference = columns[f"{kind}/{column}"] - columns[f"{first}/{column}"]
             mean, error = likelihood.mean_and_standard_error(difference)
-            other[name]["paired_difference"] = {
+            other[unit.name + suffix]["paired_difference"] = {
                 "minus": first,
                 "mean": _number(mean),
                 "standard_error": _number(error),
@@ -227,24 +251,26 @@ def _of_kind(columns: Columns, config: build.Config, kind: str) -> dict[str, Any
         "importance_samples": section.importance_samples,
     }
     flow = {key: section[key] for key in ("probes", "probe", "rtol", "atol", "t_min")}
+    name, of_flow = unit_of(config).name, _values(columns, config, f"{kind}/")
+    of_bound = _values(columns, config, f"{kind}/bound_")
     return {
-        "bits_per_dim": _bits(columns, config, f"{kind}/") | shared | flow,
-        "bits_per_dim_bound": _bits(columns, config, f"{kind}/bound_") | shared | bound.to_dict(),
+        name: of_flow | shared | flow,
+        f"{name}_bound": of_bound | shared | bound.to_dict(),
     }
 
 
-def _bits(columns: Columns, config: build.Config, prefix: str) -> dict[str, Any]:
+def _values(columns: Columns, config: build.Config, prefix: str) -> dict[str, Any]:
     """Mean with its errors: over images, and of that mean over probes or draws alone."""
-    bpd, nfe = columns[f"{prefix}bpd"], columns[f"{prefix}nfe"]
-    mean, error = likelihood.mean_and_standard_error(bpd)
-    data = config.data
-    nats_per_bit_dim = data.image_size**2 * data.channels * math.log(2)
-    inner = np.sqrt(np.sum(np.square(columns[f"{prefix}logp_standard_error"]))) / len(bpd)
+    unit, data = unit_of(config), config.data
+    values, nfe = columns[f"{prefix}{unit.column}"], columns[f"{prefix}nfe"]
+    mean, error = likelihood.mean_and_standard_error(values)
+    nats = data.image_size**2 * data.channels * unit.nats
+    inner = np.sqrt(np.sum(np.square(columns[f"{prefix}logp_standard_error"]))) / len(values)
     low, middle, high = np.percentile(nfe, (5, 50, 95))
     return {
         "mean": _number(mean),
         "standard_error": _number(error),
-        "standard_error_of_estimates": _number(inner / nats_per_bit_dim),
+        "standard_error_of_estimates": _number(inner / nats),
         "nfe": {
             "mean": float(nfe.mean()),
             "percentile_5": float(low),
@@ -263,11 +289,12 @@ def _number(value: float) -> float | None:
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """What is printed of results: flow and bound under each dequantization."""
     loss = found["evaluation_loss"]["mean"]
+    unit = BITS if BITS.name in found else NATS
     for part in (found, *found["other_dequantizations"].values()):
-        flow, bound = part["bits_per_dim"], part["bits_per_dim_bound"]
+        flow, bound = part[unit.name], part[f"{unit.name}_bound"]
         yield (
-            f"{flow['dequantization']} dequantization: bits/dim {_with_error(flow)} (ODE), bound "
-            f"{_with_error(bound)} (SDE), on {flow['images']} images"
+            f"{flow['dequantization']} dequantization: {unit.label} {_with_error(flow)} (ODE), "
+            f"bound {_with_error(bound)} (SDE), on {flow['images']} images"
         )
         for name, values in (("ODE", flow), ("bound", bound)):
             if difference := values.get("paired_difference"):

@@ -171,6 +171,6 @@ def _draw(experiment: build.Experiment, config: build.Config, params: Any, mesh:
 
 
 def _levels(experiment: build.Experiment, x: Any) -> np.ndarray:
-    """The nearest levels of samples, 0 to levels - 1."""
+    """The nearest levels of samples, 0 to levels - 1; of data without levels, 0 to 1."""
     pixels = np.asarray(experiment.to_pixels(jnp.asarray(x)), np.float64)
-    return pixels * (experiment.levels - 1) / 255
+    return pixels * ((experiment.levels or 2) - 1) / 255

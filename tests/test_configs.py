@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from configs import common
 from scoresde_jax import build, training
 from scoresde_jax.likelihood.flow import value_and_divergence
 from scoresde_jax.sde import ode_drift
@@ -73,6 +75,16 @@ def test_the_same_section_is_not_shared_between_configs():
     first, second = (module(FILES[0]).get_config() for _ in range(2))
     first.training.batch_size = 1
     assert second.training.batch_size != 1
+
+
+@pytest.mark.parametrize("name", common.FLOWS)
+def test_every_dequantization_flow_builds(name):
+    config = importlib.import_module("configs.vp.imagenet_32").get_config()
+    config.dequantizer = ConfigDict(common.FLOWS[name])
+    network = build.dequantization_flow(config)
+    x = jnp.zeros((1, 32, 32, 3))
+    u, log_det = jax.eval_shape(network.init_with_output, jax.random.key(0), x, x)[0]
+    assert u.shape == x.shape and log_det.shape == (1,)
 
 
 def test_the_table_of_old_names_is_whole():

@@ -20,8 +20,8 @@ SETTINGS = {
 }
 
 
-def score(batch_size, devices, samples=1, kinds=KINDS, **settings):
-    """The columns of the first ten test images."""
+def score(batch_size, devices, samples=1, kinds=KINDS, images=None, **settings):
+    """The columns of the first ten test images, or of others, and the config."""
     config = commands.tiny_config(
         "subvp",
         **SETTINGS | settings,
@@ -35,7 +35,8 @@ def score(batch_size, devices, samples=1, kinds=KINDS, **settings):
     params = jax.device_put(params, sharding.replicated(mesh))
     dequantizers = build.dequantizers(config, experiment.sde, experiment.data_scale, dict)
     scorer = scoring.Scorer(experiment, params, config, mesh, dequantizers)
-    images = build.dataset(config, "test").images[:IMAGES]
+    if images is None:
+        images = build.dataset(config, "test").images[:IMAGES]
     columns = scorer.columns(images, np.arange(IMAGES), Progress("eval", 1))
     return columns, config
 
@@ -129,8 +130,39 @@ def test_results_are_means_with_errors(scored):
     assert len(printed) == 5
 
 
-@pytest.mark.parametrize("kinds", [(), ("uniform", "uniform"), ("unifrom",)])
-def test_dequantizations_that_make_no_sense_are_refused(kinds):
-    config = commands.tiny_config("subvp", likelihood__dequantizations=kinds)
+def test_data_without_levels_are_scored_in_nats():
+    """The density of the data y itself, x = 2 y - 1 being the network's."""
+    images = np.random.default_rng(0).uniform(0, 1, (IMAGES, 8, 8, 1)).astype(np.float32)
+    columns, config = score(10, 1, kinds=("none",), images=images, data__levels=None)
+    experiment = build.experiment(config)._replace(network=SmallNetwork())
+    score_fn = experiment.score_fn(experiment.init_params(jax.random.key(0)))
+    root = jax.random.fold_in(jax.random.key(config.likelihood.seed), scoring.PROBE)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(IMAGES))
+    flow = experiment.density
+    found = flow.finish(flow.advance(score_fn, flow.begin(keys, 2 * images - 1)))
+    nats = -(found.logp + DIMS * np.log(2)) / DIMS
+    np.testing.assert_allclose(columns["none/npd"], nats, atol=1e-4)
+    results = scoring.results(columns, config)
+    np.testing.assert_allclose(results["nats_per_dim"]["mean"], nats.mean(), atol=1e-4)
+    assert "bits_per_dim" not in results and results["nats_per_dim_bound"]["mean"] > 0
+    assert "nats/dim" in next(scoring.lines(results))
+
+
+def test_continuous_data_are_neither_rounded_nor_spread():
+    config = commands.tiny_config("subvp", data__levels=None)
+    experiment = build.experiment(config)
+    y = np.random.default_rng(0).uniform(0, 1, (3, 8, 8, 1)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 3)
+    for scale in (experiment.scale_train, experiment.scale_loss, experiment.scale_eval):
+        np.testing.assert_allclose(scale(keys, y), 2 * y - 1, atol=1e-6)
+    np.testing.assert_array_equal(experiment.to_pixels(2 * y - 1), np.round(255 * y))
+
+
+@pytest.mark.parametrize(
+    "levels, kinds", [(17, ()), (17, ("uniform",) * 2), (17, ("unifrom",)), (None, ("uniform",))]
+)
+def test_dequantizations_that_make_no_sense_are_refused(levels, kinds):
+    settings = {"data__levels": levels, "likelihood__dequantizations": kinds}
+    config = commands.tiny_config("subvp", **settings)
     with pytest.raises(ValueError, match="config.likelihood.dequantizations"):
         build.dequantizers(config, build.experiment(config).sde, 2 / 17, dict)

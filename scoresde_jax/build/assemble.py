@@ -52,7 +52,7 @@ class Experiment(NamedTuple):
     network: nn.Module
     parameterization: score.Parameterization
     image_shape: tuple[int, int, int]
-    levels: int
+    levels: int | None  # None for continuous data
     data_scale: float  # d x / d level, for bits/dim
     scale_train: Callable[[Array, Array], Array]  # (keys, uint8 images) -> x, as in training
     scale_loss: Callable[[Array, Array], Array]  # the same, never flipped
@@ -134,7 +134,7 @@ def experiment(config: Config) -> Experiment:
         )(the_sde, **fields),
         image_shape=shape,
         levels=section.levels,
-        data_scale=(2 if section.centered else 1) / section.levels,
+        data_scale=(2 if section.centered else 1) / (section.levels or 1),
         scale_train=scale_train,
         scale_loss=scale_loss,
         scale_eval=scale_eval,
@@ -181,6 +181,9 @@ def _scaling(section: Mapping[str, Any]):
     shift = preprocess.center if centered else score.as_is
     unshift = preprocess.uncenter if centered else score.as_is
 
+    if levels is None:
+        return _continuous(section["flip"], shift, unshift)
+
     def scale_cells(y: Array) -> Array:
         return shift(y / levels)
 
@@ -204,6 +207,22 @@ def _scaling(section: Mapping[str, Any]):
         return preprocess.to_uint8(read(unshift(x), levels=levels) / (levels - 1))
 
     return scale_train, scale_loss, scale_eval, scale_cells, to_pixels
+
+
+def _continuous(flip: bool, shift: Callable[[Array], Array], unshift: Callable[[Array], Array]):
+    """What `_scaling` returns for data without levels: nothing is rounded, nothing spread."""
+
+    def scale_eval(keys: Array, images: Array) -> Array:
+        del keys
+        return shift(images)
+
+    def scale_train(keys: Array, images: Array) -> Array:
+        return shift(preprocess.random_flip(keys, images) if flip else images)
+
+    def to_pixels(x: Array) -> Array:
+        return preprocess.to_uint8(unshift(x))
+
+    return scale_train, scale_eval, scale_eval, shift, to_pixels
 
 
 def _loss(section: Mapping[str, Any], the_sde: sde.SDE):

@@ -84,7 +84,13 @@ def dequantizers(
     where = "config.likelihood.dequantizations"
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{where} is {names}; it must name each dequantization once.")
+    if (config.data.levels is None) != (names == ("none",)):
+        raise ValueError(
+            f"{where} is {names} and config.data.levels is {config.data.levels}: data without "
+            "levels go with dequantizations ('none',), and only they do."
+        )
     makers = {
+        "none": lambda: likelihood.none,
         "uniform": lambda: likelihood.uniform,
         "truncated_normal": lambda: partial(
             likelihood.truncated_normal, std=_truncated_std(config, the_sde, data_scale)

@@ -19,6 +19,7 @@ evaluation.  No key may serve both `random_flip` and `dequantize`.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from scoresde_jax.types import Array
 
@@ -99,3 +100,16 @@ def to_uint8(x: Array) -> Array:
         8-bit data take `to_levels(x, levels=256)`.
     """
     return nearest_level(x, levels=256)
+
+
+def pixels(images: np.ndarray, *, levels: int | None) -> np.ndarray:
+    """Images as stored, as pixels for a file or screen.
+
+    Args:
+      images: (..., H, W, C), 0 .. levels-1; continuous in [0, 1] where levels is None.
+      levels: grey levels of the data, None for continuous data.
+
+    Returns:
+      (..., H, W, C) uint8.
+    """
+    return np.asarray(to_uint8(jnp.asarray(images) / ((levels or 2) - 1)))

@@ -7,6 +7,7 @@
 y are the levels 0 .. levels-1 and p the density of y + u; x = (y + u) / levels.  A dequantizer is
 any function of (keys, y) to `Noise`: bind what else it takes with ``functools.partial``.
 
+    none              no noise, for data without levels
     uniform           q = 1
     truncated_normal  N(1/2, std^2) within the cell: the noise that the diffusion has at t_min
     learned           q of a flow (`models/dequantizer.py`)
@@ -53,6 +54,17 @@ def uniform(keys: Array, y: Array) -> Noise:
     """
     u = dequantize(keys, jnp.zeros_like(y), levels=1)
     return Noise(u, jnp.zeros(y.shape[0]))
+
+
+def none(keys: Array, y: Array) -> Noise:
+    """No noise and log q = 0, for data that are continuous: P is then their density.
+
+    Args:
+      keys: (B,) typed, not used.
+      y: (B, H, W, C) of any dtype.
+    """
+    del keys
+    return Noise(jnp.zeros(y.shape, jnp.float32), jnp.zeros(y.shape[0]))
 
 
 def truncated_normal(keys: Array, y: Array, *, std: float) -> Noise:
