@@ -5,14 +5,15 @@ import pytest
 from small_network import SmallNetwork
 
 from benchmarks import bench
-from scoresde_jax import build, files
+from scoresde_jax import files
+from scoresde_jax.build import assemble
 
 WORKS = {"training_step", "network_evaluation", "pc_step", "likelihood_evaluation"}
 
 
 @pytest.fixture
 def output(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "_network", lambda section: SmallNetwork())
+    monkeypatch.setattr(assemble, "_network", lambda section: SmallNetwork())
     monkeypatch.setattr(bench, "matmul_rate", lambda: 100.0)
     config = commands.raw_config("subvp")
     for module in (bench.digits, bench.cifar10):

@@ -1,9 +1,7 @@
 """The bound of Gaussians under a score that is the exact one times a factor.
 
-All is then linear. Per axis of the data, std s + z = b + a z with a = 1 - factor std^2 / v and
-b = factor std (mean - alpha x0) / v, so that |std s + z|^2 has known mean and variance, and the
-reverse SDE keeps the prior Gaussian, so that the density that is bounded is known as well. Both are
-computed in float64. The variance of one draw in nats^2, `diagonal` data, t_min = 1e-3:
+What is expected comes from `gaussian_bound.py`. The variance of one draw in nats^2, for the data
+`diagonal` and t_min = 1e-3:
 
                uniform times   importance   importance, spread evenly    ratios
     VE                 4 586        4 586                       1 045     1, 4.4
@@ -13,7 +11,6 @@ computed in float64. The variance of one draw in nats^2, `diagonal` data, t_min 
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import commands
 import jax
@@ -21,7 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gaussian import DEFAULTS, correlated, default_sde, diagonal
-from scipy import integrate
+from gaussian_bound import (
+    axes,
+    draw_variances,
+    expected_bound,
+    expected_ends,
+    model_logp,
+    over_time,
+    path_of,
+)
 
 from scoresde_jax.likelihood import (
     antithetic_importance,
@@ -35,7 +40,6 @@ from scoresde_jax.likelihood import (
 from scoresde_jax.sde import VESDE, VPSDE, LinearVESDE, SubVPSDE
 
 SHAPE = (4, 2, 2)
-DIMS = 16
 BATCH, DRAWS = 256, 128
 T_MIN = 1e-3
 # Uniform over importance, and importance over evenly spread: the table above.
@@ -100,114 +104,6 @@ def data_points(data):
     return data.sample(LinearVESDE(), jax.random.key(0), BATCH, 0.0)  # at std = 0
 
 
-class Path(NamedTuple):
-    """What the SDE does to the data, float64, at times even in log t."""
-
-    t: np.ndarray  # (n,), odd n, from t_min to 1
-    alpha: np.ndarray  # (n,) mean coefficient
-    std: np.ndarray
-    slope: np.ndarray  # (n,) f(x, t) / x
-    g: np.ndarray
-    mean: np.ndarray  # (n, DIMS) of x_t, along the axes of the data
-    variance: np.ndarray
-    prior_std: float
-
-    def residual(self, factor, y):
-        """a (n, DIMS) and b^2 (n, B, DIMS) of std s + z = b + a z for x0 = y (B, DIMS)."""
-        gain = factor * self.std[:, None] / self.variance
-        shift = self.mean[:, None] - self.alpha[:, None, None] * y
-        return 1 - gain * self.std[:, None], (gain[:, None] * shift) ** 2
-
-
-def path_of(sde, data, t_min=T_MIN):
-    with jax.enable_x64(True):
-        t = jnp.geomspace(t_min, 1.0, 601, dtype=jnp.float64)
-        alpha, std = sde.marginal(jnp.ones_like(t), t)
-        slope, g = sde.drift(jnp.ones_like(t), t), sde.diffusion(t)
-        at_0, at_1 = sde.prior_logp(jnp.array([[0.0], [1.0]]))
-        prior_std = float(1 / jnp.sqrt(2 * (at_0 - at_1)))
-        t, alpha, std, slope, g = map(np.asarray, (t, alpha, std, slope, g))
-    mean = np.outer(alpha, axes(data, data.mean[None])[0])
-    variance = np.outer(alpha**2, np.float64(data.std) ** 2) + std[:, None] ** 2
-    return Path(t, alpha, std, slope, g, mean, variance, prior_std)
-
-
-def axes(data, x):
-    """x (B, ...) along the axes of the data, float64 (B, DIMS)."""
-    return np.float64(x).reshape(len(x), -1) @ np.float64(data.basis)
-
-
-def over_time(path, values):
-    """Integral of values (n, ...) from t_min to 1."""
-    weights = path.t.reshape(-1, *[1] * (values.ndim - 1))
-    return integrate.simpson(values * weights, x=np.log(path.t), axis=0)
-
-
-def mean_square(path, factor, y):
-    """E|std s + z|^2, (n, B)."""
-    a, b2 = path.residual(factor, y)
-    return np.sum(a[:, None] ** 2 + b2, axis=-1)
-
-
-def expected_ends(path, factor, y):
-    """The terms of the prior and of the decoder, (B,) nats."""
-    ratio = path.std[-1] / path.prior_std
-    prior = DIMS * (ratio**2 - 1 - 2 * np.log(ratio))
-    prior = prior + np.sum((path.alpha[-1] * y / path.prior_std) ** 2, axis=-1)
-    scale = 2 * np.pi * (path.std[0] / path.alpha[0]) ** 2
-    return 0.5 * (prior + mean_square(path, factor, y)[0] + DIMS * np.log(scale))
-
-
-def expected_bound(path, factor, y):
-    """The mean of `logp`, (B,) nats."""
-    rate = (path.g / path.std)[:, None] ** 2
-    integral = over_time(path, rate * mean_square(path, factor, y)) / 2
-    return -expected_ends(path, factor, y) - integral
-
-
-def model_logp(path, factor, y):
-    """The density that is bounded, (B,) nats: mean and variance go from the prior to the data.
-
-    Reverse in time, dx = (slope x + factor g^2 (x - mean) / v) dt; Runge-Kutta 4 in log t.
-    """
-    pull = factor * path.g[:, None] ** 2 / path.variance
-    rate = path.t[:, None] * (path.slope[:, None] + pull)
-    force = path.t[:, None] * pull * path.mean
-    noise = (path.t * path.g**2)[:, None]
-
-    def change(i, state):
-        return np.stack([rate[i] * state[0] - force[i], 2 * rate[i] * state[1] - noise[i]])
-
-    state = np.stack([np.zeros(DIMS), np.full(DIMS, path.prior_std**2)])
-    h = 2 * np.log(path.t[0] / path.t[1])
-    for i in range(len(path.t) - 1, 0, -2):
-        k1 = change(i, state)
-        k2 = change(i - 1, state + h / 2 * k1)
-        k3 = change(i - 1, state + h / 2 * k2)
-        k4 = change(i - 2, state + h * k3)
-        state = state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    # The decoder: x0 = (x + std^2 s) / alpha + (std / alpha) noise.
-    weight = factor * path.std[0] ** 2 / path.variance[0]
-    mean = ((1 - weight) * state[0] + weight * path.mean[0]) / path.alpha[0]
-    variance = ((1 - weight) ** 2 * state[1] + path.std[0] ** 2) / path.alpha[0] ** 2
-    return -0.5 * np.sum((y - mean) ** 2 / variance + np.log(2 * np.pi * variance), axis=-1)
-
-
-def draw_variances(path, y):
-    """Variance of one denoising draw for x0 = y (1, DIMS), exact score: total, and at fixed times.
-
-    Of rate (1 - T_MIN) square / 2 at uniform times, and of mass square / 2 at those of importance.
-    """
-    a, b2 = path.residual(1.0, y)
-    mean = np.sum(a**2 + b2[:, 0], axis=-1)
-    within = np.sum(2 * a**4 + 4 * a**2 * b2[:, 0], axis=-1)
-    rate = (path.g / path.std) ** 2
-    mass, integral = over_time(path, rate), over_time(path, rate * mean) / 2
-    uniform = (1 - T_MIN) * over_time(path, rate**2 * (within + mean**2)) / 4 - integral**2
-    importance = mass * over_time(path, rate * (within + mean**2)) / 4 - integral**2
-    return uniform, importance, mass * over_time(path, rate * within) / 4
-
-
 def standard_errors(errors):
     """The mean of independent errors (B,) in units of its standard error."""
     return np.mean(errors) / (np.std(errors, ddof=1) / np.sqrt(len(errors)))
@@ -218,7 +114,7 @@ def standard_errors(errors):
 def test_the_estimate_has_the_mean_of_the_bound(sde, form):
     data = DATA["correlated"]
     x = data_points(data)
-    expected = expected_bound(path_of(sde, data), 0.9, axes(data, x))
+    expected = expected_bound(path_of(sde, data, T_MIN), 0.9, axes(data, x))
     bound = run(sde, data, x, factor=0.9, form=form)
     assert abs(standard_errors(bound.logp - expected)) < 4
     assert bound.logp.shape == bound.logp_se.shape == bound.nfe.shape == (BATCH,)
@@ -229,7 +125,7 @@ def test_the_estimate_has_the_mean_of_the_bound(sde, form):
 def test_and_with_any_times(sde, times):
     data = DATA["diagonal"]
     x = data_points(data)
-    expected = expected_bound(path_of(sde, data), 1.1, axes(data, x))
+    expected = expected_bound(path_of(sde, data, T_MIN), 1.1, axes(data, x))
     bound = run(sde, data, x, factor=1.1, times=times)
     assert abs(standard_errors(bound.logp - expected)) < 4
 
@@ -239,7 +135,7 @@ def test_and_with_any_times(sde, times):
 @every_form
 def test_the_bound_of_the_exact_score_is_the_density(sde, data, form):
     x = data_points(data)
-    density = model_logp(path_of(sde, data), 1.0, axes(data, x))
+    density = model_logp(path_of(sde, data, T_MIN), 1.0, axes(data, x))
     bound = run(sde, data, x, form=form)
     # What the prior lacks of p_1 leaves a gap of 0.005 nats under linear VE, 3 % of the error.
     assert abs(standard_errors(bound.logp - density)) < 4
@@ -251,7 +147,7 @@ def test_the_bound_of_the_exact_score_is_the_density(sde, data, form):
 def test_the_bound_of_a_wrong_score_is_below_the_density(sde):
     data = DATA["diagonal"]
     x = data_points(data)
-    path, y = path_of(sde, data), axes(data, x)
+    path, y = path_of(sde, data, T_MIN), axes(data, x)
 
     def gaps(factor):
         return model_logp(path, factor, y) - np.asarray(run(sde, data, x, factor=factor).logp)
@@ -287,7 +183,7 @@ def test_standard_error_is_honest(sde, form):
 def test_importance_and_even_times_lower_the_variance(name):
     sde, data = DEFAULTS[name], DATA["diagonal"]
     x = data_points(data)[:1]
-    uniform, importance, even = draw_variances(path_of(sde, data), axes(data, x))
+    uniform, importance, even = draw_variances(path_of(sde, data, T_MIN), axes(data, x))
     np.testing.assert_allclose([uniform / importance, importance / even], RATIOS[name], rtol=0.01)
     x = jnp.tile(x, (BATCH, 1, 1, 1))
     measured = [
@@ -317,7 +213,7 @@ def test_the_decoder_and_its_error():
     sde, data = VESDE(0.1, 10.0), DATA["diagonal"]
     x = jnp.tile(data_points(data)[:1], (BATCH, 1, 1, 1))
     bound = small(x, 2, only_the_decoder, data.score_fn(sde), sde)
-    expected = -expected_ends(path_of(sde, data), 1.0, axes(data, x))
+    expected = -expected_ends(path_of(sde, data, T_MIN), 1.0, axes(data, x))
     assert abs(standard_errors(bound.logp - expected)) < 4
     # A standard deviation of 256 is known to 4.4 %; the change of s with z, std^2 / v, is 2 %.
     np.testing.assert_allclose(np.std(bound.logp), np.sqrt(np.mean(bound.logp_se**2)), rtol=0.15)

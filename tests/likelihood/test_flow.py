@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from gaussian import correlated, default_sde, diagonal, every_sde, isotropic
 
 from scoresde_jax.likelihood import gaussian, log_likelihood, rademacher
@@ -82,6 +83,16 @@ def test_logp_is_the_true_density_where_probes_are_exact(sde, name):
     np.testing.assert_allclose(result.logp_se, 0, atol=ATOL)
 
 
+@every_sde
+@every_data
+def test_logp_is_the_true_density_with_the_exact_trace(sde, data):
+    x = data.sample(sde, jax.random.key(0), BATCH, T_MIN)
+    result = run(keys_of(1), sde, data, x, tol=3e-6, probes=0)
+    matched = result.logp - sde.prior_logp(result.z) + data.logp(sde, result.z, 1.0)
+    np.testing.assert_allclose(matched, data.logp(sde, x, T_MIN), atol=ATOL)
+    np.testing.assert_array_equal(result.logp_se, 0)
+
+
 @pytest.mark.parametrize("probe", [rademacher, gaussian])
 @pytest.mark.parametrize("probes", [1, 4])
 def test_any_probes_are_averaged(probe, probes):
@@ -107,6 +118,23 @@ def test_standard_error_over_probes_is_honest(probe):
     # A standard deviation of 64 is known to 9 %, the mean of 64 squared errors to 10 %: 4 times.
     np.testing.assert_allclose(np.sqrt(np.mean(result.logp_se**2)), spread, rtol=0.5)
     assert spread > 0.1  # the probes matter here
+
+
+@pytest.mark.parametrize("probe", [rademacher, gaussian])
+def test_intervals_of_student_cover_and_four_times_the_probes_halve_them(probe):
+    sde, data = VPSDE(), DATA["correlated"]
+    seeds = 100
+    x = jnp.tile(data.sample(sde, jax.random.key(0), 1, T_MIN), (seeds, 1, 1, 1))
+    keys = jax.random.split(jax.random.key(3), seeds)
+    exact = run(keys[:1], sde, data, x[:1], probes=0).logp
+    errors = {}
+    for probes in (8, 32):
+        result = run(keys, sde, data, x, probes=probes, probe=probe)
+        half = scipy.stats.t.ppf(0.995, probes - 1) * result.logp_se
+        assert np.sum(np.abs(result.logp - exact) <= half) >= 97
+        errors[probes] = np.sqrt(np.mean(result.logp_se**2))
+    # The mean of 100 estimates of a variance with 7 degrees of freedom is known to 5 %.
+    np.testing.assert_allclose(errors[8] / errors[32], 2, rtol=0.1)
 
 
 NEIGHBOURS = pytest.mark.parametrize("neighbour", [1.0, 1e4, np.nan], ids=["easy", "far", "nan"])

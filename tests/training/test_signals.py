@@ -21,7 +21,10 @@ def test_a_signal_is_noted_and_the_next_is_not_held_back(number):
     assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
-def test_a_second_interrupt_interrupts():
+def test_a_second_interrupt_interrupts(request):
+    # Python leaves it to be ignored where the shell does, as for a command in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt), training.StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.received == signal.SIGINT
