@@ -64,7 +64,7 @@ PLACES = {
     "matplotlib": ("scoresde_jax/evaluation/figures.py",),
     "PIL": ("scoresde_jax/evaluation/figures.py", "scoresde_jax/data/"),
     "tensorboardX": ("scoresde_jax/training/records.py",),
-    "safetensors": ("scoresde_jax/interop/plain.py",),
+    "safetensors": ("scoresde_jax/interop/plain.py", "scoresde_jax/interop/inception.py"),
     "msgpack": ("scoresde_jax/interop/original.py",),
     "tqdm": ("scoresde_jax/progress.py",),
     "absl": ("main.py",),

@@ -4,7 +4,17 @@ Files are read as data: nothing that a file says is ever executed, imported or l
 """
 
 from scoresde_jax.interop.formats import read_weights, stored_config
+from scoresde_jax.interop.inception import InceptionWeights, convert_inception, read_inception
 from scoresde_jax.interop.plain import write_weights
 from scoresde_jax.interop.weights import Weights, parameter_shapes
 
-__all__ = ["Weights", "parameter_shapes", "read_weights", "stored_config", "write_weights"]
+__all__ = [
+    "InceptionWeights",
+    "Weights",
+    "convert_inception",
+    "parameter_shapes",
+    "read_inception",
+    "read_weights",
+    "stored_config",
+    "write_weights",
+]

@@ -1,6 +1,7 @@
 """Networks: raw output from noisy images and a time label.  They know no SDE and no config.
 
-`DequantizationFlow` alone is of another kind: noise, and an image, to noise within its levels.
+Of other kinds are `DequantizationFlow` (noise, and an image, to noise within its levels), and what
+images are measured by: `inception.py` with `resize.py`, and `classifier.py`.
 """
 
 from scoresde_jax.models.ddpm import DDPM
