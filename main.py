@@ -18,6 +18,18 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 FLAGS = flags.FLAGS
+MODES = {
+    "train": "trains the score network, or goes on where it was",
+    "train_dequantizer": "trains, for the score network of the workdir, a flow that dequantizes "
+    "its data: a tighter likelihood",
+    "eval": "scores the test set: bits/dim of the flow and of the bound",
+    "sample": "draws images",
+    "sweep": "compares samplers: quality against evaluations, a table and a plot",
+    "report": "puts all that the workdir holds into report.html",
+    "data": "says what the data set contains, and shows it",
+    "import": "makes a workdir of --source, which the others then go on from",
+    "export": "writes the parameters to <workdir>/export/params_<step>.safetensors",
+}
 config_flags.DEFINE_config_file(
     "config",
     None,
@@ -27,13 +39,8 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "train_dequantizer", "eval", "sample", "sweep", "report", "import", "export"],
-    "What to do. train_dequantizer trains, for the score network of the workdir, a flow that "
-    "dequantizes its data: a tighter likelihood. sweep compares samplers: quality against "
-    "evaluations, a table and a plot. report puts all that the workdir holds into report.html. "
-    "import makes a workdir of --source, which the "
-    "others then go on from; export "
-    "writes the parameters to <workdir>/export/params_<step>.safetensors.",
+    list(MODES),
+    "What to do. " + " ".join(f"{name} {what}." for name, what in MODES.items()),
 )
 flags.DEFINE_string("workdir", None, "Where everything is written; runs/<config> by default.")
 flags.DEFINE_integer("num_samples", 64, "Images to draw in --mode sample.", lower_bound=1)

@@ -21,6 +21,7 @@ VERBS = {
     "sample": Verb(verbs.sample, ("num_samples",)),
     "sweep": Verb(verbs.sweep),
     "report": Verb(verbs.report),
+    "data": Verb(verbs.describe_data),
     "import": Verb(verbs.import_weights, ("source",)),
     "export": Verb(verbs.export_weights),
 }

@@ -5,6 +5,7 @@ written; files are written under a temporary name and renamed.
 """
 
 from scoresde_jax.verbs.common import UserError, say
+from scoresde_jax.verbs.data import describe_data
 from scoresde_jax.verbs.evaluate import evaluate
 from scoresde_jax.verbs.report import report
 from scoresde_jax.verbs.sample import sample
@@ -14,6 +15,7 @@ from scoresde_jax.verbs.weights import export_weights, import_weights
 
 __all__ = [
     "UserError",
+    "describe_data",
     "evaluate",
     "export_weights",
     "import_weights",
