@@ -44,6 +44,8 @@ def base(sde: str) -> ConfigDict:
     config.sampling = sampling(sde)
     config.likelihood = likelihood()
     config.sweep = sweep()
+    config.eval = evaluation()
+    config.classifier = classifier()
     for name, section in dequantizer().items():
         config[name] = section
     return config
@@ -160,6 +162,38 @@ def sweep() -> ConfigDict:
     return ConfigDict(section)
 
 
+def evaluation() -> ConfigDict:
+    """What `--mode eval` computes, and what it measures samples by."""
+    section = {
+        "enable_loss": True,
+        "enable_bpd": True,
+        "enable_fid": False,
+        "num_samples": 50_000,
+        "seed": 44,
+        "extractor": "inception",  # or "classifier" of --mode features, or "components"
+        "inception": config_dict.placeholder(str),  # where its weights are
+        "classifier": config_dict.placeholder(str),  # None: in the workdir
+        "components": 64,
+        "statistics": config_dict.placeholder(str),  # None: those of the training split
+        "yardsticks": False,  # the same distance for test images and for a Gaussian mixture
+    }
+    return ConfigDict(section)
+
+
+def classifier() -> ConfigDict:
+    """The classifier of small images that `--mode features` trains."""
+    section = {
+        "channels": 32,
+        "features": 32,
+        "learning_rate": 3e-3,
+        "weight_decay": 1e-4,
+        "epochs": 40,
+        "batch_size": 100,
+        "seed": 0,
+    }
+    return ConfigDict(section)
+
+
 def likelihood() -> ConfigDict:
     """The probability-flow ODE's log-density, as in 2021."""
     section = {
@@ -223,6 +257,9 @@ def data(name: str, *, size: int, channels: int, levels: int | None, **options: 
         # None for continuous data
         "levels": config_dict.placeholder(int) if levels is None else levels,
         "data_dir": config_dict.placeholder(str),  # None: $TFDS_DATA_DIR or ~/tensorflow_datasets
+        "path": config_dict.placeholder(str),  # of your own data: docs/data.md
+        "on_corrupt": "error",  # or "skip"
+        "test_fraction": 0.1,  # held out, where a source has no split of its own
     }
     return ConfigDict(section | options)
 

@@ -17,7 +17,7 @@ from scoresde_jax.types import Array
 
 # Of the sections that give parameters their meaning, keys that do not: where the data are, and how
 # a network is computed.
-FREE_KEYS = ("data_dir", "dtype", "remat_resolutions")
+FREE_KEYS = ("data_dir", "path", "on_corrupt", "test_fraction", "dtype", "remat_resolutions")
 
 
 class Trained(NamedTuple):

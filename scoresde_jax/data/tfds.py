@@ -1,31 +1,65 @@
 """TensorFlow Datasets that were prepared as array_record, read without TensorFlow or network.
 
-`python -m scoresde_jax.data.prepare NAME` makes the copies.  To add a data set of fixed-size,
-labelled images, add a row to SOURCES.
+`python -m scoresde_jax.data.prepare NAME` makes the copies.  To add a data set of images, with or
+without labels, add a row to SOURCES.
+
+How images are cut to size, and which split is tested on, are those of the 2021 code, but where it
+is said otherwise.
 """
 
-import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scoresde_jax.data.source import Dataset, check_known, dataset
+from scoresde_jax.data import pictures, splits
+from scoresde_jax.data.records import record_dataset, record_labels
+from scoresde_jax.data.source import UNLABELLED, Dataset, Request, check_known
+from scoresde_jax.data.stores import ArrayRecords
 
 
 class Source(NamedTuple):
-    """What to expect of a data set with features "image" and "label"."""
+    """What to expect of a data set with a feature "image", and maybe "label"."""
 
-    splits: tuple[str, ...]
-    shape: tuple[int, int, int]  # of one image
+    builder: str  # its name in TFDS, with the config after a slash
+    shape: tuple[int | None, int | None, int]  # of one image; None where sizes differ
+    splits: Mapping[str, str]  # what is asked for -> its name in TFDS
+    fit: pictures.Fit  # how an image is cut to size
 
+
+TRAIN_TEST = {"train": "train", "test": "test"}
+TRAIN_VALIDATION = {"train": "train", "test": "validation"}
+TRAIN_ONLY = {"train": "train"}  # a part is held out for testing; see splits.py
+
+SCENES = (
+    *("bedroom", "bridge", "church_outdoor", "classroom", "conference_room", "dining_room"),
+    *("kitchen", "living_room", "restaurant", "tower"),
+)
+OBJECTS = (
+    *("airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("dining_table", "dog", "horse", "motorbike", "person", "potted_plant", "sheep", "sofa"),
+    *("train", "tv-monitor"),
+)
+ANY = (None, None, 3)
 
 SOURCES = {
-    "cifar10": Source(splits=("train", "test"), shape=(32, 32, 3)),
-    "svhn_cropped": Source(splits=("train", "test", "extra"), shape=(32, 32, 3)),
+    "cifar10": Source("cifar10", (32, 32, 3), TRAIN_TEST, pictures.stretch),
+    "svhn_cropped": Source(
+        "svhn_cropped", (32, 32, 3), TRAIN_TEST | {"extra": "extra"}, pictures.stretch
+    ),
+    "mnist": Source("mnist", (28, 28, 1), TRAIN_TEST, pictures.stretch),
+    # The 2021 code tested on the validation split.
+    "celeba": Source(
+        "celeb_a", (218, 178, 3), TRAIN_TEST | {"validation": "validation"}, pictures.celeba
+    ),
+    "imagenet_32": Source("downsampled_imagenet/32x32", ANY, TRAIN_VALIDATION, pictures.stretch),
+    "imagenet_64": Source("downsampled_imagenet/64x64", ANY, TRAIN_VALIDATION, pictures.stretch),
+    **{f"lsun_{c}": Source(f"lsun/{c}", ANY, TRAIN_VALIDATION, pictures.lsun) for c in SCENES},
+    **{f"lsun_{c}": Source(f"lsun/{c}", ANY, TRAIN_ONLY, pictures.lsun) for c in OBJECTS},
 }
 
 
@@ -39,19 +73,19 @@ def default_data_dir() -> Path:
 
 
 def copies(name: str, data_dir: str | os.PathLike) -> dict[Path, str]:
-    """Returns the complete copies in data_dir: data_dir/name/version -> record format.
+    """Returns the complete copies in data_dir: data_dir/builder/version -> record format.
 
     Looks at file names and small JSON files only.
     """
     return {
         info.parent: json.loads(info.read_text()).get("fileFormat", "tfrecord")
-        for info in sorted((Path(data_dir) / name).glob("*/dataset_info.json"))
+        for info in sorted((Path(data_dir) / SOURCES[name].builder).glob("*/dataset_info.json"))
         if re.fullmatch(r"\d+\.\d+\.\d+", info.parent.name)  # not incomplete.XYZ_3.0.2
     }
 
 
 def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
-    """Returns the directory of the newest copy that can be read: data_dir/name/version.
+    """Returns the directory of the newest copy that can be read: data_dir/builder/version.
 
     Raises:
       DataNotPrepared: there is none in the array_record format.
@@ -61,7 +95,7 @@ def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
     readable = [path for path, kind in formats.items() if kind == "array_record"]
     if readable:
         return max(readable, key=lambda path: [int(part) for part in path.name.split(".")])
-    found = f"no {root / name}/VERSION/dataset_info.json"
+    found = f"no {root / SOURCES[name].builder}/VERSION/dataset_info.json"
     if formats:
         unreadable = ", ".join(f"{path} ({kind})" for path, kind in formats.items())
         found = f"only {unreadable}, which needs TensorFlow to read; move that away"
@@ -76,8 +110,8 @@ def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
     )
 
 
-def tfds_images(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """Decodes one split of a prepared data set into RAM, in stored order.
+def tfds_images(name: str, request: Request, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Loads one split of a prepared data set.
 
     CIFAR-10 takes about 7 s and 150 MB.
 
@@ -86,28 +120,39 @@ def tfds_images(name: str, split: str, data_dir: str | os.PathLike | None = None
       data_dir: the directory given to `prepare`; `default_data_dir()` if None.
 
     Raises:
-      ValueError: name or split is not known, or the images are not what SOURCES says.
+      ValueError: name or split is not known, the images are not what SOURCES says, or they have
+        many sizes and none is asked for.
       DataNotPrepared: there is no copy that can be read.
     """
     check_known("TFDS data set", name, SOURCES)
-    expected = SOURCES[name]
-    check_known(f"split of {name}", split, expected.splits)
+    source = SOURCES[name]
+    own_test = "test" in source.splits
+    check_known(f"split of {name}", request.split, source.splits if own_test else TRAIN_TEST)
     path = prepared_dir(name, data_dir)
+    info = _info(path)
+    stored = info.features["image"].shape
+    if stored != source.shape:
+        raise ValueError(f"{name}: expected images of shape {source.shape}; {path} has {stored}.")
+    split = source.splits[request.split if own_test else "train"]
+    store = ArrayRecords(tuple(Path(file) for file in info.splits[split].filepaths))
+    rows = np.arange(len(store))
+    if not own_test:
+        rows = splits.held_out(len(store), request.split, request.test_fraction)
+    labelled = "label" in info.features
+    labels = record_labels(store) if labelled else None
+    return record_dataset(
+        name,
+        store,
+        rows,
+        np.zeros(len(store), np.int32) if labels is None else labels,
+        request._replace(channels=request.channels or source.shape[2]),
+        fit=source.fit,
+        classes=tuple(info.features["label"].names) if labelled else UNLABELLED,
+    )
+
+
+def _info(path: Path) -> Any:
     import tensorflow_datasets as tfds
-    from PIL import Image
 
     # From the directory, not by name: by name TFDS would insist on its newest version.
-    builder: Any = tfds.builder_from_directory(path)
-    stored = builder.info.features["image"].shape
-    if stored != expected.shape:
-        raise ValueError(f"{name}: expected images of shape {expected.shape}; {path} has {stored}.")
-    # Stored PNG bytes, decoded here: twice as fast as TFDS and without its advice on OpenCV.
-    records = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-    images = np.empty((len(records), *expected.shape), np.uint8)
-    labels = np.empty(len(records), np.int32)
-    for row in range(len(records)):
-        record = records[row]
-        images[row] = np.asarray(Image.open(io.BytesIO(record["image"]))).reshape(expected.shape)
-        labels[row] = record["label"]
-    classes = builder.info.features["label"].names
-    return dataset(name, images, labels, levels=256, classes=classes)
+    return tfds.builder_from_directory(path).info

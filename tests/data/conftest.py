@@ -1,4 +1,4 @@
-"""A stand-in for CIFAR-10: same name, features and splits, 70 small-sized records."""
+"""Stand-ins for TFDS sets: same names, features and splits, a few records."""
 
 import numpy as np
 import pytest
@@ -55,3 +55,41 @@ def cifar10_dir(cifar10_builder, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("tfds")
     cifar10_builder(data_dir=data_dir, file_format="array_record").download_and_prepare()
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def prepare_tfds():
+    """(data_dir, name, version, features, splits) -> that set stored as array_record.
+
+    `name` has its config after a slash, as "lsun/bedroom"; `splits` maps a name to its records, in
+    which images are encoded already.
+    """
+    import tensorflow_datasets as tfds
+
+    def prepare(data_dir, full_name, version, features, splits):
+        set_name, _, config = full_name.partition("/")
+
+        class StandIn(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            name = set_name
+            VERSION = tfds.core.Version(version)
+            BUILDER_CONFIGS = (
+                [tfds.core.BuilderConfig(name=config, version=VERSION)] if config else []
+            )
+
+            def _info(self):
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features(tfds.features))
+                )
+
+            def _split_generators(self, dl_manager):
+                return {
+                    split: self._generate_examples(records) for split, records in splits.items()
+                }
+
+            def _generate_examples(self, records):
+                yield from enumerate(records)
+
+        arguments = {"config": config} if config else {}
+        StandIn(data_dir=data_dir, file_format="array_record", **arguments).download_and_prepare()
+
+    return prepare

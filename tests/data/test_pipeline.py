@@ -3,7 +3,9 @@ import json
 
 import numpy as np
 import pytest
+from made_images import made, write_folder
 
+from scoresde_jax.data import CorruptImage, load
 from scoresde_jax.data.pipeline import batch_at, batches, eval_batches
 from scoresde_jax.data.source import dataset
 
@@ -127,3 +129,87 @@ def test_arguments_are_checked_at_the_call():
         batches(DATA, batch_size=1, seed=-1)
     with pytest.raises(ValueError, match="start must be .*; got -1"):
         batches(DATA, batch_size=1, seed=0, start=-1)
+    with pytest.raises(ValueError, match="process_index must be 0 to .*; got 2 of 2"):
+        batches(DATA, batch_size=4, seed=0, process_index=2, process_count=2)
+    with pytest.raises(ValueError, match="batch_size is 5, which 2 processes do not divide"):
+        batches(DATA, batch_size=5, seed=0, process_count=2)
+    with pytest.raises(ValueError, match="workers must be .*; got -1"):
+        batches(DATA, batch_size=1, seed=0, workers=-1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_processes_share_each_batch(count):
+    """Put side by side they are the batches of one process; position and epochs with them."""
+    shards = [
+        batches(DATA, batch_size=6, seed=4, process_index=i, process_count=count)
+        for i in range(count)
+    ]
+    for k, whole in enumerate(take(batches(DATA, batch_size=6, seed=4), 12)):  # three epochs
+        parts = [next(shard) for shard in shards]
+        assert all(len(part["index"]) == 6 // count for part in parts)
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+        assert_same(joined, whole)
+        assert all(shard.get_state() == {"next_index": k + 1} for shard in shards)
+
+
+@pytest.fixture(scope="module")
+def lazy(tmp_path_factory):
+    """Nineteen pictures that are decoded when asked for, and where they are."""
+    folder = write_folder(tmp_path_factory.mktemp("pictures"), made(19))
+    return load("folder", "train", path=folder, test_fraction=0, ram_limit=0), folder
+
+
+def test_lazy_images_are_batched_as_those_in_ram(lazy):
+    data, folder = lazy
+    held = load("folder", "train", path=folder, test_fraction=0)
+    for left, right in zip(
+        take(batches(data, batch_size=4, seed=1), 12),
+        take(batches(held, batch_size=4, seed=1), 12),
+        strict=True,
+    ):
+        assert_same(left, right)
+
+
+def test_position_of_lazy_shards_survives_json(lazy):
+    """In the middle of an epoch, for each process."""
+    data, _ = lazy
+    for i in range(2):
+        share = {"batch_size": 4, "seed": 1, "process_index": i, "process_count": 2}
+        iterator = batches(data, **share)
+        take(iterator, 7)
+        saved = json.dumps(iterator.get_state())
+        resumed = batches(data, **share)
+        resumed.set_state(json.loads(saved))
+        for left, right in zip(take(iterator, 6), take(resumed, 6), strict=True):
+            assert_same(left, right)
+
+
+def test_worker_processes_give_the_same_stream(lazy):
+    """And the same positions: a run may go on with another number of them."""
+    data, folder = lazy
+    share = {"batch_size": 4, "seed": 1, "process_index": 1, "process_count": 2}
+    alone = take(batches(data, **share), 40)
+    working = batches(data, **share, workers=2)
+    assert working.get_state() == {"next_index": 0}
+    for k in range(11):
+        assert_same(next(working), alone[k])
+        assert working.get_state() == {"next_index": k + 1}
+    resumed = batches(data, **share)
+    resumed.set_state(json.loads(json.dumps(working.get_state())))
+    assert_same(next(resumed), alone[11])
+    working.set_state({"next_index": 33})  # a jump
+    assert_same(next(working), alone[33])
+    # What goes wrong there is raised here, with its own type and name.
+    whole = (folder / "004.png").read_bytes()
+    (folder / "004.png").write_bytes(b"text")
+    working.set_state({"next_index": 0})
+    with pytest.raises(CorruptImage, match=r"004\.png: it is no picture"):
+        take(working, 40)
+    working.close()
+    (folder / "004.png").write_bytes(whole)
+
+
+def test_images_in_ram_need_no_workers():
+    iterator = batches(DATA, batch_size=5, seed=2, workers=2)
+    assert type(iterator) is type(batches(DATA, batch_size=5, seed=2))
+    assert_same(next(iterator), batch_at(DATA, 0, batch_size=5, seed=2))

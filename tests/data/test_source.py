@@ -25,6 +25,13 @@ def test_dataset_is_frozen_but_leaves_the_arrays_given_to_it_writable():
     images[0] = 1
 
 
+def test_continuous_data_have_no_levels():
+    images = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 2, 2, 1)
+    own = dataset("own", images, LABELS, levels=None, classes=CLASSES, bounds=(-3.0, 5.0))
+    assert own.levels is None and own.bounds == (-3.0, 5.0)
+    np.testing.assert_array_equal(own.images, images)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -33,6 +40,10 @@ def test_dataset_is_frozen_but_leaves_the_arrays_given_to_it_writable():
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "N >= 1"),
         ({"images": IMAGES + 17, "levels": 17}, "levels=17 and a largest pixel of 17"),
         ({"levels": 257}, "levels=257"),
+        ({"levels": None}, r"continuous images must be float32.*got uint8"),
+        ({"levels": None, "images": IMAGES[..., 0].astype(np.float32)}, r"got float32 \(3, 2, 2\)"),
+        ({"levels": None, "images": IMAGES - np.float32(0.5)}, r"in \[0, 1\]; got -0.5 to -0.5"),
+        ({"levels": None, "images": IMAGES * np.float32(np.nan)}, "got nan to nan"),
         ({"labels": LABELS[:2]}, r"3 integers.*got int64 \(2,\)"),
         ({"labels": LABELS / 2}, "got float64"),
         ({"labels": LABELS + 1}, r"0 \.\. 1 for 2 classes; got 1 \.\. 2"),
@@ -48,7 +59,7 @@ def test_dataset_refuses_what_breaks_the_contract(change, message):
 def test_unknown_names_are_answered_with_the_known_and_the_nearest():
     with pytest.raises(ValueError, match=r"known: digits, emoji, cifar10.*mean 'cifar10'"):
         load("cifar-10", "train")
-    with pytest.raises(ValueError, match=r"data set 'xyzzy'; known: .*svhn_cropped\.$"):
+    with pytest.raises(ValueError, match=r"data set 'xyzzy'; known: .*folder, arrays, .*\.$"):
         load("xyzzy", "train")
 
 
