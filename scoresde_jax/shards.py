@@ -7,7 +7,7 @@ pieces. Work must give a piece the same columns whenever it is done.
 import pathlib
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from scoresde_jax import files
 
 Columns = dict[str, np.ndarray]  # (n, ...) each
+LABEL = "work.json"
 
 
 def collect(
@@ -34,20 +35,44 @@ def collect(
       size: examples in a piece.
       work: JSON, all that the columns depend on.
     """
-    label = folder / "work.json"
-    work = files.plain(work)
-    if not label.exists() or files.read_json(label) != work:
+    found = list(stream(folder, count, compute, size=size, work=work))
+    return {name: np.concatenate([piece[name] for piece in found]) for name in found[0]}
+
+
+def stream(
+    folder: pathlib.Path,
+    count: int,
+    compute: Callable[[np.ndarray], Columns],
+    *,
+    size: int,
+    work: dict[str, Any],
+) -> Iterator[Columns]:
+    """The same, a piece at a time. One process at a time may work in a folder."""
+    if label(folder) != files.plain(work):
         discard(folder)
-        files.write_json(label, work)
-    pieces = []
+        files.write_json(folder / LABEL, work)
+    for left in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        left.unlink()
     for first in range(0, count, size):
         path = folder / f"{first}.npz"
         piece = _read(path)
         if piece is None:
             piece = compute(np.arange(first, min(first + size, count)))
             files.write_npz(path, piece)
-        pieces.append(piece)
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        yield piece
+
+
+def label(folder: pathlib.Path) -> Any:
+    """The work that a folder holds pieces of; None if it does not say."""
+    try:
+        return files.read_json(folder / LABEL)
+    except FileNotFoundError:
+        return None
+
+
+def kept(folder: pathlib.Path) -> set[int]:
+    """The first example of every piece in a folder, whole or not."""
+    return {int(path.stem) for path in folder.glob("*.npz") if path.stem.isdecimal()}
 
 
 def discard(folder: pathlib.Path) -> None:

@@ -60,3 +60,23 @@ def test_pieces_of_other_work_and_broken_ones_are_done_again(tmp_path):
     (tmp_path / "4.npz").write_bytes(b"PK broken")
     check(collect(tmp_path, seen, work=WORK | {"step": 4}))
     assert seen[6:] == [[4, 5, 6, 7]]
+
+
+def test_a_stream_is_the_same_pieces_one_at_a_time(tmp_path):
+    seen = []
+    found = shards.stream(tmp_path, 10, squares(seen), size=4, work=WORK)
+    assert seen == []
+    assert next(found)["index"].tolist() == [0, 1, 2, 3]
+    assert seen == [[0, 1, 2, 3]] and shards.kept(tmp_path) == {0}
+    assert [len(piece["index"]) for piece in found] == [4, 2]
+    assert shards.kept(tmp_path) == {0, 4, 8}
+    assert shards.label(tmp_path) == {"step": 3, "kinds": ["a", "b"]}
+    assert shards.label(tmp_path / "none") is None
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    collect(tmp_path, [])
+    left = tmp_path / ".4.npz.123.tmp"
+    left.write_bytes(b"half")
+    check(collect(tmp_path, []))
+    assert not left.exists()

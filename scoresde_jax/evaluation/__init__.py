@@ -7,21 +7,25 @@ from scoresde_jax.evaluation.figures import (
     sweep_figure,
     training_figure,
 )
-from scoresde_jax.evaluation.frechet import (
-    Moments,
-    Projection,
-    frechet_distance,
-    moments,
-    principal_components,
-)
+from scoresde_jax.evaluation.frechet import frechet_distance
+from scoresde_jax.evaluation.inception_score import inception_score
+from scoresde_jax.evaluation.kernel import kernel_distance
+from scoresde_jax.evaluation.moments import Moments, Sums, moments, no_sums
+from scoresde_jax.evaluation.neighbours import precision_recall
+from scoresde_jax.evaluation.projection import Projection, principal_components
 
 __all__ = [
     "Moments",
     "Projection",
+    "Sums",
     "bpd_figure",
     "frechet_distance",
     "image_grid",
+    "inception_score",
+    "kernel_distance",
     "moments",
+    "no_sums",
+    "precision_recall",
     "principal_components",
     "save_png",
     "sweep_figure",

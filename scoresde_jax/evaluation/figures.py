@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -43,31 +43,28 @@ def save_png(path: files.Path, image: np.ndarray) -> None:
 def bpd_figure(
     path: files.Path,
     values: np.ndarray,
-    images: np.ndarray,
+    ends: Mapping[str, np.ndarray],
     *,
     title: str,
     unit: str = "bits/dim",
-    shown: int = 10,
 ) -> None:
     """Plots the histogram of bits/dim over images, with the likeliest and the unlikeliest of them.
 
     Args:
       values: (N,) finite.
-      images: (N, H, W, C) uint8, the images they belong to.
+      ends: what a row shows, and its images (n, H, W, C) uint8.
       title: above the plot.
       unit: of the values.
       shown: images in each row.
     """
-    order = np.argsort(values)
     figure = _figure((7, 4.5))
-    axes = figure.subplots(3, 1, height_ratios=(3, 1, 1))
+    axes = figure.subplots(1 + len(ends), 1, height_ratios=(3, *[1] * len(ends)))
     axes[0].hist(values, bins=40, color="#4477aa")
     axes[0].axvline(values.mean(), color="#cc3311", label=f"mean {values.mean():.3f}")
     axes[0].set(title=title, xlabel=unit, ylabel="images")
     axes[0].legend()
-    ends = {"likeliest": order[:shown], "unlikeliest": order[-shown:]}
-    for axis, (name, rows) in zip(axes[1:], ends.items(), strict=True):
-        axis.imshow(image_grid(images[rows], columns=shown))
+    for axis, (name, images) in zip(axes[1:], ends.items(), strict=True):
+        axis.imshow(image_grid(images, columns=len(images)))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
         axis.set(xticks=[], yticks=[])
     _save(path, figure)

@@ -58,16 +58,20 @@ def test_png_is_what_was_given(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_bpd_figure_opens(tmp_path, channels):
-    images = np.random.default_rng(0).integers(0, 256, (23, 8, 8, channels), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, channels), np.uint8)
     bpd = np.linspace(1.0, 3.0, 23)
-    evaluation.bpd_figure(tmp_path / "bpd.png", bpd, images, title="digits", shown=10)
+    ends = {"likeliest": images, "unlikeliest": images[::-1]}
+    evaluation.bpd_figure(tmp_path / "bpd.png", bpd, ends, title="digits")
     with Image.open(tmp_path / "bpd.png") as image:
         assert image.size == (840, 540)  # 7 x 4.5 inches at 120 a inch
         assert len(image.convert("L").getcolors()) > 2  # something is drawn
 
 
 def test_training_figure_opens(tmp_path):
-    records = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5, "eval_loss": 0.6}]
+    records = [
+        {"step": 1, "loss": 1.0, "grad_norm": 2.0},
+        {"step": 2, "loss": 0.5, "eval_loss": 0.6},
+    ]
     evaluation.training_figure(tmp_path / "training.png", records)
     with Image.open(tmp_path / "training.png") as image:
-        assert image.size == (840, 420)
+        assert image.size == (840, 660)

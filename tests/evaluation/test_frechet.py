@@ -1,13 +1,26 @@
-"""The Frechet distance has its closed form, and moments are those of the examples."""
+"""The Frechet distance has its closed form, also where covariances are singular."""
 
 import numpy as np
 import pytest
+import scipy.linalg
 
-from scoresde_jax.evaluation import Moments, frechet_distance, moments, principal_components
+from scoresde_jax.evaluation import Moments, frechet_distance, moments
 
 
 def rotation(dims, seed=0):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(dims, dims)))[0]
+
+
+def random_covariance(dims, seed):
+    factor = np.random.default_rng(seed).normal(size=(dims, dims))
+    return factor @ factor.T / dims
+
+
+def by_matrix_root(one, other):
+    """The formula as it is written, by an independent matrix square root."""
+    cross = scipy.linalg.sqrtm(one.covariance @ other.covariance)
+    shift = np.sum((one.mean - other.mean) ** 2)
+    return shift + np.trace(one.covariance + other.covariance - 2 * np.real(cross))
 
 
 def test_of_gaussians_on_common_axes():
@@ -32,27 +45,38 @@ def test_of_gaussians_on_different_axes():
     np.testing.assert_allclose(found, np.trace(a) + np.trace(b) - 2 * cross, rtol=1e-9)
 
 
-def test_moments_are_the_examples():
-    x = np.random.default_rng(0).normal(size=(50, 3)) @ np.diag([1.0, 2, 3]) + 4
-    found = moments(x)
-    np.testing.assert_allclose(found.mean, x.mean(0))
-    np.testing.assert_allclose(found.covariance, np.cov(x.T))
-    assert moments(x[:, :1]).covariance.shape == (1, 1)
-    with pytest.raises(ValueError, match="two examples or more; got 1"):
-        moments(x[:1])
+def test_equals_the_formula_by_another_square_root():
+    rng = np.random.default_rng(7)
+    one, other = (Moments(rng.normal(size=20), random_covariance(20, seed)) for seed in (1, 2))
+    # sqrtm loses digits to the smallest eigenvalues; 1e-8 is what is left.
+    np.testing.assert_allclose(frechet_distance(one, other), by_matrix_root(one, other), rtol=1e-8)
 
 
-def test_principal_components_hold_the_largest_variances():
-    rng = np.random.default_rng(1)
-    spread = np.array([5.0, 3.0, 1.0, 0.1])
-    images = ((rng.normal(size=(400, 4)) * spread) @ rotation(4).T + 7).reshape(400, 2, 2, 1)
-    projection = principal_components(images, 2)
-    features = projection.features(images)
-    assert features.shape == (400, 2)
-    np.testing.assert_allclose(features.mean(0), 0, atol=1e-9)
-    covariance = np.cov(features.T)
-    np.testing.assert_allclose(covariance[0, 1], 0, atol=1e-9)
-    # The sample's own variances, in order.
-    own = np.linalg.eigvalsh(np.cov(images.reshape(400, 4).T))[::-1][:2]
-    np.testing.assert_allclose(np.diag(covariance), own, rtol=1e-9)
-    assert principal_components(images, 10).axes.shape == (4, 4)
+def test_directions_without_variance_add_nothing():
+    """What 100 features are in 2,048: a small problem, turned about in a large space.
+
+    Square roots of rounding errors of C1 C2, 1e-8 each, would add up to about 1e-6.
+    """
+    small = [Moments(np.zeros(4), random_covariance(4, seed)) for seed in (1, 2)]
+    axes = rotation(300)[:, :4]
+    large = [Moments(axes @ m.mean, axes @ m.covariance @ axes.T) for m in small]
+    wanted = by_matrix_root(*small)
+    np.testing.assert_allclose(frechet_distance(*large), wanted, rtol=1e-10)
+    np.testing.assert_allclose(frechet_distance(large[0], large[0]), 0, atol=1e-12)
+
+
+def test_fewer_images_than_features():
+    """The distance of a set from itself is 0, though neither covariance has an inverse."""
+    x = np.random.default_rng(0).normal(size=(10, 64))
+    np.testing.assert_allclose(frechet_distance(moments(x), moments(x[::-1])), 0, atol=1e-10)
+
+
+def test_scales_as_a_square():
+    one, other = (Moments(np.ones(6) * seed, random_covariance(6, seed)) for seed in (1, 2))
+    scaled = [Moments(1e-3 * m.mean, 1e-6 * m.covariance) for m in (one, other)]
+    np.testing.assert_allclose(frechet_distance(*scaled), 1e-6 * frechet_distance(one, other))
+
+
+def test_unlike_features_are_refused():
+    with pytest.raises(ValueError, match="3 and of 2 features"):
+        frechet_distance(Moments(np.zeros(3), np.eye(3)), Moments(np.zeros(2), np.eye(2)))
