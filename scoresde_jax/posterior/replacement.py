@@ -37,7 +37,7 @@ def inpaint(key: Array, sde: SDE, update: Update, t: Array, *, known: Array, mas
       known: (B, H, W, C) data; only its known pixels matter.
       mask: True or 1 where a pixel, or one channel of it, is known; broadcasts to `known`.
     """
-    return _replace(key, sde, update, t, known, mask, _pixels, _pixels)
+    return hold_known(key, sde, update, t, known, mask, _pixels, _pixels)
 
 
 def colorize(key: Array, sde: SDE, update: Update, t: Array, *, gray: Array) -> Update:
@@ -47,7 +47,7 @@ def colorize(key: Array, sde: SDE, update: Update, t: Array, *, gray: Array) -> 
       gray: (B, H, W, 3) data; only the mean of its channels matters.
     """
     known = decouple_gray(gray)
-    return _replace(key, sde, update, t, known, _ONLY_GRAY, decouple_gray, recouple_gray)
+    return hold_known(key, sde, update, t, known, _ONLY_GRAY, decouple_gray, recouple_gray)
 
 
 def decouple_gray(x: Array) -> Array:
@@ -60,7 +60,7 @@ def recouple_gray(y: Array) -> Array:
     return jnp.einsum("...j,ij->...i", y, GRAY_BASIS.astype(np.float32))
 
 
-def _replace(
+def hold_known(
     key: Array,
     sde: SDE,
     update: Update,
