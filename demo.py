@@ -1,7 +1,8 @@
 """`make demo`: trains the digits model, scores it, draws its pictures, and says what came out.
 
-The same three commands as for any model, one after the other, in runs/demo:
-    python main.py --config configs/subvp/digits.py --workdir runs/demo --mode train | eval | sample
+The same commands as for any model, one after the other, in runs/demo:
+    python main.py --config configs/subvp/digits.py --workdir runs/demo --mode train
+and --mode features, eval, sample, report; what eval measures are samples of 20 steps.
 """
 
 import pathlib
@@ -21,10 +22,13 @@ def main() -> int:
     sharding.split_cpu()
     began = time.monotonic()
     seconds = {}
-    for mode in ("train", "eval", "sample"):
+    for mode in ("train", "features", "eval", "sample", "report"):
         print(f"--- {mode}", file=sys.stderr, flush=True)
         start = time.monotonic()
         config = digits.get_config()
+        if mode == "eval":
+            config.eval.enable_fid = True
+            config.sampling.method = "grid"
         code = run_lib.command(config, mode=mode, workdir=WORKDIR, num_samples=64)
         seconds[mode] = time.monotonic() - start
         if code:
@@ -32,6 +36,12 @@ def main() -> int:
             return code
     results = files.read_json(WORKDIR / "eval" / "results.json")
     bits, bound = results["bits_per_dim"], results["bits_per_dim_bound"]
+    quality = files.read_json(WORKDIR / "eval" / "quality.json")
+    distances = {"these samples": quality["frechet_distance"], **quality["yardsticks"]}
+    distance = ", ".join(
+        f"{name} {found['mean']:.2f} [{found['interval'][0]:.2f}, {found['interval'][1]:.2f}]"
+        for name, found in distances.items()
+    )
     steps = ", ".join(f"{mode} {value:.0f} s" for mode, value in seconds.items())
     pictures = sorted(str(path) for path in WORKDIR.rglob("*.png"))
     print(f"""
@@ -41,6 +51,9 @@ A score-based model of 8x8 digits (sub-VP SDE), {results["checkpoint_step"]} tra
 (knowing nothing: {UNIFORM_BITS}), {bits["nfe"]["mean"]:.0f} evaluations per image
   bound       {bound["mean"]:.3f} +- {bound["standard_error"]:.3f} (of the reverse SDE; the line \
 above is of the flow ODE)
+  distance    {distance} (Frechet, in features of a digit classifier, \
+from training images)
+  report      {WORKDIR / "report.html"}
   pictures    {", ".join(pictures)}
   numbers     {WORKDIR / "eval" / "results.json"}, {WORKDIR / "metrics.jsonl"}
 """)

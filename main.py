@@ -22,11 +22,14 @@ MODES = {
     "train": "trains the score network, or goes on where it was",
     "train_dequantizer": "trains, for the score network of the workdir, a flow that dequantizes "
     "its data: a tighter likelihood",
-    "eval": "scores the test set: bits/dim of the flow and of the bound",
+    "eval": "scores the test set (bits/dim of the flow and of the bound) and, with "
+    "--config.eval.enable_fid, measures samples",
     "sample": "draws images",
     "sweep": "compares samplers: quality against evaluations, a table and a plot",
     "report": "puts all that the workdir holds into report.html",
     "data": "says what the data set contains, and shows it",
+    "features": "trains a classifier of small images, whose features samples are measured by",
+    "stats": "writes what samples are compared with",
     "import": "makes a workdir of --source, which the others then go on from",
     "export": "writes the parameters to <workdir>/export/params_<step>.safetensors",
 }

@@ -22,6 +22,8 @@ VERBS = {
     "sweep": Verb(verbs.sweep),
     "report": Verb(verbs.report),
     "data": Verb(verbs.describe_data),
+    "features": Verb(verbs.train_features),
+    "stats": Verb(verbs.write_statistics),
     "import": Verb(verbs.import_weights, ("source",)),
     "export": Verb(verbs.export_weights),
 }

@@ -81,7 +81,8 @@ def denoising(
     rows = np.moveaxis(found, (2, 1, 0), (0, 1, 2)).reshape(2 * count, COLUMNS, *found.shape[3:])
     pixels = np.asarray(experiment.to_pixels(jnp.asarray(rows)))
     nfe = np.broadcast_to(first + 1, rows.shape[:2])
-    return Strips(pixels, nfe.astype(np.int32), np.isfinite(rows).all(axis=(2, 3, 4)))
+    finite = np.asarray(np.isfinite(rows).all(axis=(2, 3, 4)))
+    return Strips(pixels, nfe.astype(np.int32), finite)
 
 
 def _strips(experiment: build.Experiment, decoded: Samples, columns: int) -> Strips:

@@ -5,7 +5,7 @@ and is counted once.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,6 +65,7 @@ class Scorer:
         self._experiment, self._params, self._mesh = experiment, params, mesh
         self._section, self._draws = config.likelihood, config.likelihood.importance_samples
         self._unit = unit_of(config)
+        self.kinds = tuple(dequantizers)
         self._root = jax.random.key(self._section.seed)
         self.rows_computed = 0
         self._split = split = sharding.batch_sharded(mesh)
@@ -210,32 +211,32 @@ class Scorer:
         return (self._experiment.eval_loss(params, self._keys(LOSS, index), images),)
 
 
-def results(columns: Columns, config: build.Config) -> dict[str, Any]:
-    """Means and standard errors, as eval/results.json has them; null where one is unknown."""
+def results(columns: Columns, config: build.Config, kinds: Sequence[str]) -> dict[str, Any]:
+    """Means and standard errors, as eval/results.json has them; null where one is unknown.
+
+    Args:
+      kinds: of dequantization; the others are compared with the first. None for the loss alone.
+    """
     unit = unit_of(config)
-    kinds = tuple(config.likelihood.dequantizations)
-    first, *others = kinds
-    failed = [
-        int(i)
-        for i in columns["index"][~np.all([columns[f"{kind}/converged"] for kind in kinds], 0)]
-    ]
+    whole = np.all([columns[f"{kind}/converged"] for kind in kinds], axis=0)
+    failed = columns["index"][~whole].tolist() if kinds else []
     loss, loss_error = likelihood.mean_and_standard_error(columns["loss"])
     images = len(columns["index"])
     found = {
         "evaluation_loss": {"mean": loss, "standard_error": loss_error, "images": images},
-        **_of_kind(columns, config, first),
+        **(_of_kind(columns, config, kinds[0]) if kinds else {}),
         "not_converged": failed,
         "other_dequantizations": {},
         "config": config.to_dict(),
     }
-    for kind in others:
+    for kind in kinds[1:]:
         other = _of_kind(columns, config, kind)
         for suffix, prefix in (("", ""), ("_bound", "bound_")):
             column = f"{prefix}{unit.column}"
-            difference = columns[f"{kind}/{column}"] - columns[f"{first}/{column}"]
+            difference = columns[f"{kind}/{column}"] - columns[f"{kinds[0]}/{column}"]
             mean, error = likelihood.mean_and_standard_error(difference)
             other[unit.name + suffix]["paired_difference"] = {
-                "minus": first,
+                "minus": kinds[0],
                 "mean": _number(mean),
                 "standard_error": _number(error),
             }
@@ -289,8 +290,9 @@ def _number(value: float) -> float | None:
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """What is printed of results: flow and bound under each dequantization."""
     loss = found["evaluation_loss"]["mean"]
-    unit = BITS if BITS.name in found else NATS
-    for part in (found, *found["other_dequantizations"].values()):
+    unit = NATS if NATS.name in found else BITS
+    parts = (found, *found["other_dequantizations"].values())
+    for part in parts if unit.name in found else ():
         flow, bound = part[unit.name], part[f"{unit.name}_bound"]
         yield (
             f"{flow['dequantization']} dequantization: {unit.label} {_with_error(flow)} (ODE), "

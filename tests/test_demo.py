@@ -1,6 +1,9 @@
 """`make demo`, with a model that takes seconds: it ends with what it promises."""
 
+import copy
+
 import commands
+import html_pages
 import pytest
 from small_network import SmallNetwork
 
@@ -8,13 +11,14 @@ import demo
 from scoresde_jax import files
 from scoresde_jax.build import assemble
 
+CONFIG = commands.raw_config("subvp", training__steps=2, eval__extractor="classifier")
+
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
-    config = commands.raw_config("subvp", training__steps=2)
     monkeypatch.setattr(assemble, "_network", lambda section: SmallNetwork())
     monkeypatch.setattr(demo, "WORKDIR", tmp_path / "demo")
-    monkeypatch.setattr(demo.digits, "get_config", lambda: config)
+    monkeypatch.setattr(demo.digits, "get_config", lambda: copy.deepcopy(CONFIG))
     return demo.WORKDIR
 
 
@@ -30,11 +34,19 @@ def test_it_trains_scores_and_draws(workdir, capsys):
         assert str(picture) in said
     assert "pc_2.png" in said and "training.png" in said
     assert "time " in said and "train " in said
+    distance = files.read_json(workdir / "eval" / "quality.json")
+    assert distance["provenance"]["sampler"] == "grid"
+    assert f"these samples {distance['frechet_distance']['mean']:.2f} [" in said
+    assert "test images " in said and "gaussian mixture " in said
+    page = html_pages.Page((workdir / "report.html").read_text())
+    assert page.addresses == [] and page.text.count("Not there yet") == 1  # no sweep
 
 
-def test_a_folder_of_another_model(workdir, capsys):
+def test_a_folder_of_another_model(workdir, capsys, monkeypatch):
     assert demo.main() == 0
-    demo.digits.get_config().model.features = 12
+    other = copy.deepcopy(CONFIG)
+    other.model.features = 12
+    monkeypatch.setattr(demo.digits, "get_config", lambda: other)
     capsys.readouterr()
     assert demo.main() == 2
     message = capsys.readouterr().err

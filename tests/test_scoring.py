@@ -111,7 +111,7 @@ def test_more_draws_of_the_noise_tighten_the_bound():
 
 def test_results_are_means_with_errors(scored):
     columns, config = scored[10, 1], score(10, 1)[1]
-    found = scoring.results(columns, config)
+    found = scoring.results(columns, config, KINDS)
     bits = found["bits_per_dim"]
     bpd = columns["uniform/bpd"]
     np.testing.assert_allclose(bits["mean"], bpd.mean(), rtol=1e-6)
@@ -142,7 +142,7 @@ def test_data_without_levels_are_scored_in_nats():
     found = flow.finish(flow.advance(score_fn, flow.begin(keys, 2 * images - 1)))
     nats = -(found.logp + DIMS * np.log(2)) / DIMS
     np.testing.assert_allclose(columns["none/npd"], nats, atol=1e-4)
-    results = scoring.results(columns, config)
+    results = scoring.results(columns, config, ("none",))
     np.testing.assert_allclose(results["nats_per_dim"]["mean"], nats.mean(), atol=1e-4)
     assert "bits_per_dim" not in results and results["nats_per_dim_bound"]["mean"] > 0
     assert "nats/dim" in next(scoring.lines(results))

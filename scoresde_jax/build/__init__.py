@@ -20,12 +20,14 @@ from scoresde_jax.build.assemble import (
     WEIGHTINGS,
     Config,
     Experiment,
+    adam_to_zero,
     dataset,
     experiment,
     optimizer,
     resolve,
 )
 from scoresde_jax.build.checks import DEFINED_FOR
+from scoresde_jax.build.extractors import extractor
 from scoresde_jax.build.likelihoods import (
     BOUND_FORMS,
     BOUND_TIMES,
@@ -56,10 +58,12 @@ __all__ = [
     "WEIGHTINGS",
     "Config",
     "Experiment",
+    "adam_to_zero",
     "dataset",
     "dequantization_flow",
     "dequantizers",
     "experiment",
+    "extractor",
     "learned_dequantizer",
     "optimizer",
     "resolve",

@@ -153,11 +153,20 @@ def dataset(config: Config, split: str) -> data.Dataset:
     """Loads a split and checks that it is what the config says.
 
     Raises:
-      ValueError: the name is unknown, the data are not prepared, or their shape or number of
-        levels differs from the config's.
+      ValueError: the name is unknown, the data are not there, not prepared or corrupt, or their
+        shape or number of levels differs from the config's.
     """
     section = config.data
-    loaded = data.load(section.name, split, section.data_dir)
+    loaded = data.load(
+        section.name,
+        split,
+        section.data_dir,
+        path=section.path,
+        image_size=section.image_size,
+        channels=section.channels,
+        on_corrupt=section.on_corrupt,
+        test_fraction=section.test_fraction,
+    )
     found = (*loaded.images.shape[1:], loaded.levels)
     wanted = (section.image_size, section.image_size, section.channels, section.levels)
     if found != wanted:
@@ -257,3 +266,11 @@ def optimizer(
         decay_steps=decay_steps,
     )
     return schedule, training.adam(schedule, **options)
+
+
+def adam_to_zero(config: Config, section: str, examples: int) -> optax.GradientTransformation:
+    """Adam whose learning rate falls to 0 over the epochs of a section, by a cosine."""
+    options = config[section]
+    steps = options.epochs * (examples // options.batch_size)
+    rate = training.learning_rate(options.learning_rate, warmup_steps=0, decay_steps=steps)
+    return training.adam(rate, weight_decay=options.weight_decay)

@@ -7,6 +7,7 @@ written; files are written under a temporary name and renamed.
 from scoresde_jax.verbs.common import UserError, say
 from scoresde_jax.verbs.data import describe_data
 from scoresde_jax.verbs.evaluate import evaluate
+from scoresde_jax.verbs.features import train_features, write_statistics
 from scoresde_jax.verbs.report import report
 from scoresde_jax.verbs.sample import sample
 from scoresde_jax.verbs.sweep import sweep
@@ -25,4 +26,6 @@ __all__ = [
     "sweep",
     "train",
     "train_dequantizer",
+    "train_features",
+    "write_statistics",
 ]

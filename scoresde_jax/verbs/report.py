@@ -36,6 +36,7 @@ def report(config: build.Config, workdir: pathlib.Path) -> int:
         ("Results", _results(scores)),
         ("Training", _training(workdir, records)),
         ("Samples", _samples(workdir, strip)),
+        ("Samples against real images", _quality(_json(workdir / "eval" / "quality.json"))),
         ("Likelihood", _picture(workdir / "eval" / "bpd.png", "eval", "of every test image")),
         ("Samplers", _picture(workdir / "sweep" / "sweep.png", "sweep", "samplers compared")),
         ("Settings", page.settings(config.to_dict())),
@@ -78,6 +79,28 @@ def _results(scores: dict[str, Any]) -> str:
     step = scores.get("checkpoint_step")
     table = page.table(("number", "value", "how"), rows)
     return page.paragraph(f"Of step {step}.") + page.cards(parts) + table
+
+
+def _quality(found: dict[str, Any]) -> str:
+    """Distances of eval/quality.json beside their yardsticks, and all that they depend on."""
+    if not found:
+        return page.paragraph("Not there yet: --mode eval --config.eval.enable_fid makes it.")
+    distances = {"samples": found["frechet_distance"], **found.get("yardsticks", {})}
+    rows = []
+    for name, distance in distances.items():
+        low, high = distance.get("interval", (None, None))
+        interval = "" if low is None else f"{low:.3g} to {high:.3g}"
+        rows.append(("Frechet distance", name, f"{distance['mean']:.4g}", interval))
+    for name in ("kernel_distance", "precision", "recall", "inception_score"):
+        if name in found:
+            value = found[name]
+            error = value.get("standard_error")
+            shown = "" if error is None else f"± {error:.2g}"
+            rows.append((name.replace("_", " "), "samples", f"{value['mean']:.4g}", shown))
+    told = [(name, value) for name, value in found["provenance"].items() if value is not None]
+    return page.table(("number", "of", "value", "95 % or s.e."), rows) + (
+        f"<details><summary>provenance</summary>{page.table(('what', 'which'), told)}</details>"
+    )
 
 
 def _with_error(values: dict[str, Any]) -> str:

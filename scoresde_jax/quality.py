@@ -1,0 +1,269 @@
+"""How good samples are: distances of their features from those of real images, with intervals.
+
+Every number comes with what it depends on (`evaluation.Provenance`), and is refused where it would
+compare what cannot be compared.
+"""
+
+import hashlib
+import json
+import math
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from scoresde_jax import build, data, evaluation, files, programs, shards
+from scoresde_jax.data.mixture import gaussian_mixture
+from scoresde_jax.evaluation import (
+    extrapolation,
+    intervals,
+    provenance,
+    sample_files,
+    statistics_files,
+)
+from scoresde_jax.evaluation.extractors import Extractor, as_levels
+from scoresde_jax.progress import Progress
+
+FEATURES_KEPT = 50_000  # of a reference, for KID, precision and recall
+
+
+def statistics(
+    dataset: data.Dataset,
+    split: str,
+    extractor: Extractor,
+    progress: Progress | None = None,
+) -> statistics_files.Statistics:
+    """Moments of all images of a data set, and features of the first FEATURES_KEPT."""
+    if dataset.levels is None:
+        raise ValueError(
+            "distances are of images in levels, and these data are continuous; compare samples of "
+            "theirs with features of your own."
+        )
+    sums, kept, logits, done = evaluation.no_sums(extractor.dims), [], [], 0
+    size = 256
+    for first in range(0, len(dataset.images), size):
+        images = np.asarray(dataset.images[first : first + size])
+        wanted = as_levels(images, levels=dataset.levels, wanted=extractor.levels)
+        pool, scores = extractor.all(wanted, size)
+        sums = sums.update(pool)
+        if done < FEATURES_KEPT:
+            kept.append(pool)
+            logits += [] if scores is None else [scores]
+        done += len(images)
+        if progress is not None:
+            progress.update(done)
+    origin = provenance.Provenance(
+        extractor=extractor.name,
+        extractor_hash=extractor.hash,
+        resize=extractor.resize,
+        rounding="exact",
+        images=done,
+        source=f"{dataset.name}/{split}",
+    )
+    features = np.concatenate(kept)
+    scores = np.concatenate(logits) if logits else None
+    return statistics_files.Statistics(sums.moments(), features, scores, origin)
+
+
+def reference(
+    config: build.Config,
+    extractor: Extractor,
+    train_set: data.Dataset,
+) -> statistics_files.Statistics:
+    """What samples are compared with: config.eval.statistics, or else the training split.
+
+    Raises:
+      ValueError: the file is not one of statistics, or of another extractor.
+    """
+    path = config.eval.statistics
+    if path is None:
+        return statistics(train_set, "train", extractor)
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"config.eval.statistics is {path!r}, which is no file.")
+    found = statistics_files.read(path)
+    if len(found.moments.mean) != extractor.dims:
+        raise ValueError(
+            f"{path} has {len(found.moments.mean)} features, and {extractor.name} has "
+            f"{extractor.dims}; make statistics with --mode stats and this extractor."
+        )
+    if found.provenance is not None:
+        own = provenance.Provenance(
+            extractor.name, extractor.hash, extractor.resize, "exact", 0, "model"
+        )
+        provenance.check_same_features(own, found.provenance)
+    return found
+
+
+def draw(
+    experiment: build.Experiment,
+    params: Any,
+    config: build.Config,
+    step: int,
+    folder: pathlib.Path,
+    mesh: Mesh,
+) -> shards.Columns:
+    """config.eval.num_samples images with the sampler of config.sampling, in shards that are kept.
+
+    Args:
+      folder: of folders, one for each step and settings.
+
+    Returns:
+      "images" (N, H, W, C) uint8 pixels, "nfe" and "converged" (N,).
+    """
+    size, count = config.sampling.batch_size, config.eval.num_samples
+    program = programs.sampling_program(experiment, size, mesh)
+    key = jax.random.key(config.eval.seed)
+
+    def shard(number: int) -> shards.Columns:
+        found = jax.device_get(program(params, jax.random.fold_in(key, number)))
+        return dict(zip(("images", "nfe", "converged"), found, strict=True))
+
+    progress = Progress("draw", count, unit="image")
+    origin = work(config, step, mesh)
+    digest = hashlib.sha256(json.dumps(files.plain(origin), sort_keys=True).encode()).hexdigest()
+    pieces = sample_files.samples(
+        folder / f"{step}_{digest[:8]}",
+        count,
+        shard,
+        size=size,
+        image_bytes=math.prod(experiment.image_shape),
+        work=origin,
+        progress=progress.update,
+    )
+    parts = list(pieces)
+    progress.close()
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def work(config: build.Config, step: int, mesh: Mesh) -> dict[str, Any]:
+    """All that samples depend on, JSON."""
+    sections = ("sde", "parameterization", "model", "data", "sampling")
+    parts = {name: config[name].to_dict() for name in sections}
+    return {"step": step, "seed": config.eval.seed, "devices": mesh.size, **parts}
+
+
+def results(
+    config: build.Config,
+    step: int,
+    drawn: shards.Columns,
+    extractor: Extractor,
+    real: statistics_files.Statistics,
+) -> dict[str, Any]:
+    """Every distance that the reference allows, as eval/quality.json has them."""
+    levels = config.data.levels or 256
+    images = as_levels(drawn["images"], levels=256, wanted=extractor.levels)
+    features, logits = extractor.all(images)
+    method = config.sampling.method
+    origin = provenance.Provenance(
+        extractor=extractor.name,
+        extractor_hash=extractor.hash,
+        resize=extractor.resize,
+        rounding=f"nearest of {levels} levels" if levels != 256 else "nearest",
+        images=len(features),
+        source="model",
+        reference=real.provenance.source if real.provenance else str(config.eval.statistics),
+        reference_images=real.moments.count,
+        sampler=method,
+        settings=config.sampling[method].to_dict(),
+        nfe=float(drawn["nfe"].mean()),
+        step=step,
+        ema=True,
+        seed=config.eval.seed,
+    )
+    found: dict[str, Any] = {"frechet_distance": frechet(features, real.moments, config.eval.seed)}
+    if real.features is not None:
+        kernel = evaluation.kernel_distance(features, real.features, seed=config.eval.seed)
+        found["kernel_distance"] = kernel._asdict()
+        shares = evaluation.precision_recall(real.features, features)
+        found |= {
+            name: {"mean": share.value, "standard_error": share.standard_error, "k": shares.k}
+            for name, share in (("precision", shares.precision), ("recall", shares.recall))
+        }
+    if logits is not None and len(logits) >= 10:
+        found["inception_score"] = evaluation.inception_score(logits)._asdict()
+    failed = np.flatnonzero(~drawn["converged"]).tolist()
+    return found | {"not_converged": failed, "provenance": origin.to_json()}
+
+
+def frechet(features: np.ndarray, real: evaluation.Moments, seed: int) -> dict[str, Any]:
+    """The distance with what is known of its error: see docs/metrics.md."""
+    count, dims = features.shape
+    found: dict[str, Any] = {
+        "mean": evaluation.frechet_distance(evaluation.moments(features), real)
+    }
+    if dims <= intervals.MAX_DIMS:
+        bootstrap = intervals.bootstrap_distance(features, real, seed=seed)
+        found["interval"] = [bootstrap.interval.low, bootstrap.interval.high]
+        found |= {"level": bootstrap.level, "method": bootstrap.method}
+        if bootstrap.unbiased is not None:
+            found["unbiased"] = bootstrap.unbiased._asdict()
+    if count > dims:
+        found["standard_error"] = intervals.standard_error(features, real)
+    if count >= 4 * dims:
+        line = extrapolation.extrapolated_distance(features, real, seed=seed)
+        found["extrapolated"] = {"mean": line.value, "standard_error": line.standard_error}
+    return found
+
+
+def write(path: files.Path, found: dict[str, Any]) -> None:
+    """Writes results as JSON."""
+    files.write_json(path, files.plain(found))
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """What is printed of results."""
+    origin, distance = found["provenance"], found["frechet_distance"]
+    said = [f"{_distance(distance)} ({origin['extractor']}, {origin['images']:,} images)"]
+    for name in ("kernel_distance", "precision", "recall"):
+        if name in found:
+            value = found[name]
+            label = name.replace("_", " ")
+            said.append(f"{label} {value['mean']:.4f} +- {value['standard_error']:.4f}")
+    if "inception_score" in found:
+        score = found["inception_score"]
+        said.append(f"Inception Score {score['mean']:.2f} in {score['splits']} splits")
+    for name, distance in found.get("yardsticks", {}).items():
+        said.append(f"  {name}: {_distance(distance)}, {distance['images']:,} images")
+    return said
+
+
+def _distance(distance: dict[str, Any]) -> str:
+    said = f"Frechet distance {distance['mean']:.3f}"
+    if "interval" in distance:
+        low, high = distance["interval"]
+        said += f" [{low:.3f}, {high:.3f}]"
+    elif "standard_error" in distance:
+        said += f" +- {distance['standard_error']:.3f}"
+    if "extrapolated" in distance:
+        said += f", of infinitely many images {distance['extrapolated']['mean']:.3f}"
+    return said
+
+
+def yardsticks(
+    config: build.Config,
+    extractor: Extractor,
+    real: evaluation.Moments,
+    train_set: data.Dataset,
+    test_set: data.Dataset,
+) -> dict[str, dict[str, Any]]:
+    """The same distance, of as many images, for what a model should be between.
+
+    Real images that were not trained on, and a mixture of Gaussians fitted to those that were.
+    """
+    count, seed = min(config.eval.num_samples, len(test_set.images)), config.eval.seed
+    levels = train_set.levels
+    if levels is None:
+        raise ValueError("config.eval.yardsticks are of images in levels; set it to False.")
+    mixture = gaussian_mixture(np.asarray(train_set.images), levels=levels, seed=seed)
+    others = {
+        "test images": np.asarray(test_set.images[:count]),
+        "gaussian mixture": mixture.sample(seed, count),
+    }
+    found = {}
+    for name, images in others.items():
+        wanted = as_levels(images, levels=levels, wanted=extractor.levels)
+        distance = frechet(extractor.all(wanted)[0], real, seed)
+        found[name] = distance | {"images": len(images)}
+    return found
