@@ -59,14 +59,15 @@ def main() -> int:
     devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
     place = SingleDeviceSharding(devices[0])
     plans: dict[str, Any] = files.read_json(OUTPUT) if OUTPUT.exists() else {}
-    for network, (name, batches) in NETWORKS.items():
-        for batch in batches:
-            for setting, changes in SETTINGS.items():
-                key = f"{network}; {batch}; {setting}"
-                if key not in plans:
-                    plans[key] = plan(name, batch, changes, place)
-                    files.write_json(OUTPUT, plans)
-                print(f"{key}: {plans[key]}", flush=True)
+    todo = [(network, i) for i in (0, 1) for network in NETWORKS]
+    for network, i in todo:
+        name, batches = NETWORKS[network]
+        for setting, changes in SETTINGS.items():
+            key = f"{network}; {batches[i]}; {setting}"
+            if key not in plans:
+                plans[key] = plan(name, batches[i], changes, place)
+                files.write_json(OUTPUT, plans)
+            print(f"{key}: {plans[key]}", flush=True)
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n\n{table(plans)}\n\n{END}{rest.partition(END)[2]}")
     print(f"written to {PAGE}")

@@ -6,7 +6,10 @@ Set here because jax reads it when it is imported.
 import os
 
 DEVICES = "--xla_force_host_platform_device_count"
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 flags = os.environ.get("XLA_FLAGS", "")
 if DEVICES not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}=4 {QUICK}".strip()

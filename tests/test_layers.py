@@ -39,6 +39,7 @@ LAYERS = {
     "workdirs": 7,
     "reports": 8,
     "sweeps": 8,
+    "quality": 8,
     "encodings": 6,
     "verbs": 9,
     "run_lib": 10,
