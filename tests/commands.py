@@ -29,6 +29,8 @@ COMPILER = {
     "xla_backend_optimization_level": 1,
     "xla_llvm_disable_expensive_passes": True,
 }  # the same for one jit
+# For programs that run for seconds: loops over random numbers take half the time.
+LOOPS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 DEVICES = "--xla_force_host_platform_device_count"
 
 # The `tiny` variants made tinier: one level, no attention, an ODE in a few steps.

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ KEY = jax.random.key(0)
 ONE = isotropic((1, 1, 1))  # one number: nothing averages the error of a step
 
 
-@partial(jax.jit, static_argnames="batch")
+@partial(jax.jit, static_argnames="batch", compiler_options=commands.LOOPS)
 def compiled(key, sde, tol, batch, max_steps):
     shape = (batch, *ONE.mean.shape)
     options = {"t_min": 1e-3, "rtol": tol, "atol": tol / 4, "max_steps": max_steps}

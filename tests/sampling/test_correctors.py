@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,7 +75,7 @@ def test_steps_are_repeated_with_fresh_noise_and_counted(corrector):
         np.testing.assert_allclose(update.x, X + scale * noise, rtol=1e-4, atol=1e-4)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=commands.LOOPS)
 def wander(sde, data, t):
     """Samples of p_t after 150 steps of each corrector."""
     x = data.sample(sde, jax.random.key(0), 4096, t)

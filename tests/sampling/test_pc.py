@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import commands
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +57,7 @@ def chosen(moves, index):
     return move
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=commands.LOOPS)
 def sample(key, sde, predictor, corrector):
     return pc_sample(
         key,
