@@ -68,7 +68,7 @@ PLACES = {
     "safetensors": ("scoresde_jax/interop/plain.py", "scoresde_jax/interop/inception.py"),
     "msgpack": ("scoresde_jax/interop/original.py",),
     "tqdm": ("scoresde_jax/progress.py",),
-    "absl": ("main.py",),
+    "absl": ("main.py", "scoresde_jax/data/pipeline.py"),
 }
 
 

@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), with which TFRecord files guard lengths and data; in numpy.
 
 The checksum is linear in the message, so blocks of 1024 bytes are summed at once from a table of
-what each byte at each place contributes, and joined one after the other: about 100 MB/s.
+what each byte at each place contributes, and joined one after the other: a few hundred MB/s.
 Reflected polynomial 0x82f63b78, RFC 3720 section 12.1.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 POLYNOMIAL = 0x82F63B78
 BLOCK = 1024
-MANY = 2**10  # blocks looked up at a time, to bound memory
+MANY = 2**8  # blocks looked up at a time, to bound memory
 ONES = 0xFFFFFFFF
 
 
@@ -23,10 +23,10 @@ def crc32c(data: bytes | memoryview) -> int:
     for byte in bytes(data[:head]):
         state = one[(state ^ byte) & 255] ^ state >> 8
     blocks = np.frombuffer(data, np.uint8, offset=head).reshape(-1, BLOCK)
-    shifts = _block_shift()
+    table, shifts = _block_table(), _block_shift()
+    place = 256 * np.arange(BLOCK)
     for first in range(0, len(blocks), MANY):
-        table = _block_table()
-        sums = table[np.arange(BLOCK), blocks[first : first + MANY]]
+        sums = table.take(blocks[first : first + MANY] + place)
         for block in np.bitwise_xor.reduce(sums, axis=1).tolist():
             a, b, c, d = (shifts[i][state >> 8 * i & 255] for i in range(4))
             state = a ^ b ^ c ^ d ^ block
@@ -59,11 +59,11 @@ def _after_zero(state: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _block_table() -> np.ndarray:
-    """What each byte at each place of a block adds to the state at its end; (BLOCK, 256)."""
+    """What each byte at each place of a block adds to the state at its end; (BLOCK * 256,)."""
     rows = [_byte_table()]
     for _ in range(BLOCK - 1):
         rows.append(_after_zero(rows[-1]))
-    return np.stack(rows[::-1])
+    return np.concatenate(rows[::-1])
 
 
 @lru_cache(maxsize=1)

@@ -177,12 +177,12 @@ def _values(feature: memoryview) -> Any:
 def _label(record: bytes) -> int | None:
     example = _example(record) or {}
     found = next((_values(example[key]) for key in LABEL_KEYS if key in example), ())
-    return int(found[0]) if len(found) == 1 else None
+    return int(found[0]) if isinstance(found, np.ndarray) and len(found) == 1 else None
 
 
 def _raw(data: Any, shape: Any, *, fit: Fit, size: int | None, channels: int | None) -> np.ndarray:
-    shape = tuple(int(side) for side in shape)
-    lengths = [len(part) for part in data]
+    shape = tuple(shape.tolist()) if isinstance(shape, np.ndarray) else ()
+    lengths = [len(part) for part in data] if isinstance(data, list) else []
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1 or lengths != [math.prod(shape)]:
         raise CorruptImage(
             f"its shape is {shape} and its data have {lengths} bytes; "

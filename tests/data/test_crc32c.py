@@ -21,7 +21,7 @@ def test_published_values(data, expected):
     assert crc32c(data) == expected
 
 
-@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3, 2 * MANY * 100])
+@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3, 50_000])
 def test_agrees_with_another_implementation(size):
     data = np.random.default_rng(size).bytes(size)
     assert crc32c(data) == crc32c(memoryview(data)) == reference(data)

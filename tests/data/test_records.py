@@ -123,21 +123,27 @@ def test_published_names(tmp_path):
 # What is wrong
 
 
+BAD = [
+    (b"", CorruptImage, "no picture that PIL can read"),
+    (b"text", CorruptImage, "no picture"),
+    (example(), UnsuitableImage, "holds nothing; expected 'image'"),
+    (example(image=b"text"), CorruptImage, "no picture"),
+    (example(pixels=b"abc", label=1), UnsuitableImage, "holds .*'pixels'.*expected 'image'"),
+    (example(shape=[3, 2, 2], data=bytes(11)), CorruptImage, r"\(3, 2, 2\).*\[11\] bytes"),
+    (example(shape=[2, 2, 3], data=bytes(12)), CorruptImage, r"\(2, 2, 3\)"),
+    (example(shape=[3, -2, -2], data=bytes(12)), CorruptImage, r"\(3, -2, -2\)"),
+    (example(shape=[12], data=bytes(12)), CorruptImage, r"\(12,\)"),
+    (example(shape=b"3 2 2", data=bytes(12)), CorruptImage, "expected"),
+    (example(shape=[3, 2, 2], data=[0] * 12), CorruptImage, "expected"),
+    (example(shape=[3, 2, 2], data=[0.5] * 12), CorruptImage, "expected"),
+    (example(image=[1, 2]), UnsuitableImage, "holds 'image'"),
+]
+
+
 @pytest.mark.parametrize(
     ("record", "error", "message"),
-    [
-        (b"", CorruptImage, "no picture that PIL can read"),
-        (b"text", CorruptImage, "no picture"),
-        (example(), UnsuitableImage, "holds nothing; expected 'image'"),
-        (example(image=b"text"), CorruptImage, "no picture"),
-        (example(pixels=b"abc", label=1), UnsuitableImage, "holds .*'pixels'.*expected 'image'"),
-        (example(shape=[3, 2, 2], data=bytes(11)), CorruptImage, r"\(3, 2, 2\).*\[11\] bytes"),
-        (example(shape=[2, 2, 3], data=bytes(12)), CorruptImage, r"\(2, 2, 3\)"),
-        (example(shape=[3, -2, -2], data=bytes(12)), CorruptImage, r"\(3, -2, -2\)"),
-        (example(shape=[12], data=bytes(12)), CorruptImage, r"\(12,\)"),
-        (example(shape=[3, 2.0], data=bytes(12)), CorruptImage, "expected"),
-    ],
-    ids=range(10),  # protobuf may write the keys of a map in any order
+    BAD,
+    ids=range(len(BAD)),  # protobuf may write the keys of a map in any order
 )
 def test_bad_records(record, error, message, tmp_path):
     path = write_tfrecord(tmp_path / "x.tfrecord", [encoded(IMAGES[0]), record])
@@ -155,6 +161,12 @@ def test_the_first_record_may_be_corrupt(tmp_path):
     only = write_tfrecord(tmp_path / "y.tfrecord", [b"text"])
     with pytest.raises(CorruptImage, match="1 of 1 images cannot be read"):
         load("tfrecord", "train", path=only, test_fraction=0, on_corrupt="skip")
+
+
+def test_labels_that_are_no_numbers_are_none(tmp_path):
+    records = [stylegan(image, label=b"cat") for image in IMAGES]
+    path = write_tfrecord(tmp_path / "x.tfrecord", records)
+    assert load("tfrecord", "train", path=path).classes == ("unlabelled",)
 
 
 def test_labels_of_some_only(tmp_path):
