@@ -70,6 +70,8 @@ WITH_NOISE: dict[str, Callable] = {
 }
 TAKES_PRIOR_STD = ("pigdm", "smc")
 PARTICLES = 500
+# Of the table of particles: that many, in so many filters, for this operator.
+COUNTS, FILTERS, OPERATOR = (125, 500, 2000), 4, "left half"
 # Each program runs twice, so that compiling is most of the time.
 fast = partial(
     jax.jit,
@@ -186,6 +188,52 @@ def measured(solvers: dict[str, Callable], noise: float) -> dict[str, dict[str, 
     return cells
 
 
+def convergence() -> dict[int, dict[str, tuple[float, float]]]:
+    """Of one filter of SMC, by its particles and prior: root mean square over filters."""
+    operator = OPERATORS[OPERATOR]
+
+    @partial(fast, static_argnames="count")
+    def run(key: Array, prior: Mixture, y: Array, count: int) -> posterior.Particles:
+        return posterior.smc_particles(
+            key,
+            VP,
+            partial(prior.score, VP),
+            operator,
+            jnp.broadcast_to(y, (FILTERS, *y.shape[1:])),
+            (FILTERS, *IMAGE),
+            noise_std=NOISE,
+            steps=STEPS,
+            t_min=T_MIN,
+            particles=count,
+            prior_std=spread(prior),
+        )
+
+    found = {}
+    for count in COUNTS:
+        found[count] = {}
+        for name, prior in priors().items():
+            y = measurement(prior, operator, NOISE)
+            matrix = operators.matrix_of(operator, IMAGE)
+            exact = prior.posterior(matrix, np.asarray(y).ravel(), NOISE)
+            drawn = run(jax.random.key(3), prior, y, count)
+            x = np.asarray(drawn.x).reshape(FILTERS, count, SIZE)
+            weight = np.asarray(jnp.exp(drawn.log_weight))
+            each = [errors(*p, exact) for p in zip(x, weight, strict=True)]
+            mean, covariance = np.sqrt(np.mean(np.square(each), axis=0))
+            found[count][name] = float(mean), float(covariance)
+            print(f"{count} particles", name, found[count][name], flush=True)
+    return found
+
+
+def convergence_table(found: dict[int, dict[str, tuple[float, float]]]) -> str:
+    """One line per number of particles."""
+    lines = ["| particles | " + " | ".join(priors()) + " |", "|---|" + "---|" * len(priors())]
+    for count, cells in found.items():
+        texts = ["{:.2f} / {:.2f}".format(*cells[prior]) for prior in priors()]
+        lines.append(f"| {count} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
 def table(solvers: dict[str, Callable], cells: dict[str, dict[str, list[float]]]) -> str:
     """One line per operator and prior, one column per solver: mean / covariance."""
     names = [*solvers, EXACT]
@@ -208,8 +256,11 @@ def main() -> int:
     start = time.monotonic()
     without = table(WITHOUT_NOISE, measured(WITHOUT_NOISE, 0.0))
     with_noise = table(WITH_NOISE, measured(WITH_NOISE, NOISE))
+    particles = convergence_table(convergence())
     text = (
-        f"Without noise:\n\n{without}\n\nWith noise of standard deviation {NOISE}:\n\n{with_noise}"
+        f"Without noise:\n\n{without}\n\n"
+        f"With noise of standard deviation {NOISE}:\n\n{with_noise}\n\n"
+        f"SMC and its particles, on the {OPERATOR} with noise, one filter:\n\n{particles}"
     )
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")

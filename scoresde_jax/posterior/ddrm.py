@@ -1,4 +1,4 @@
-"""DDRM: denoising diffusion restoration models (Kawar et al. 2022, section 3.2).
+"""DDRM: denoising diffusion restoration models (Kawar et al. 2022).
 
 In x / alpha, whose noise is s = sigma / alpha, and in the coordinates of A = U diag(d) V^T, with
 c = U^T y / d and tau = noise_std / d its noise, a step to the noise s draws each coordinate from a

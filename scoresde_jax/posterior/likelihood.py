@@ -4,7 +4,7 @@
     p(y | x_t)   ~ N(A D, r^2 A A^T + noise_std^2 I)
     grad log p   = (dD/dx)^T A^T (r^2 A A^T + noise_std^2 I)^-1 (y - A D)
 
-(Song et al. 2023, section 3; they have c = 1.) c is the standard deviation of the data: r^2 is the
+(Song et al. 2023, who have c = 1). c is the standard deviation of the data: r^2 is the
 variance that x_0 has given x_t for data N(m, c^2 I), for which all of this is exact. For a function
 in place of A the variance of y is taken as r^2 + noise_std^2.
 """

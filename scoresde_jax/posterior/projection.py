@@ -1,4 +1,4 @@
-"""Projection on the measurement, at every noise level (Song et al. 2022, section 3.2).
+"""Projection on the measurement, at every noise level (Song et al. 2022).
 
     y_t = alpha_t y + sigma_t A z                         a measurement of x_t like y of x_0
     x <- x + strength A^+ (y_t - A x)                     before every move of `pc_sample`

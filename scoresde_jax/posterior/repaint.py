@@ -1,4 +1,4 @@
-"""RePaint: inpainting that goes back and forth (Lugmayr et al. 2022, Algorithm 1 and appendix B).
+"""RePaint: inpainting that goes back and forth (Lugmayr et al. 2022, Algorithm 1).
 
     x <- down(x, D), its known pixels replaced by data with the noise of the new level
     now and then:  x <- (alpha_t / alpha_s) x + sqrt(sigma_t^2 - (alpha_t sigma_s / alpha_s)^2) z

@@ -17,7 +17,7 @@ X0, TAU = 0.7, 0.4
 @pytest.mark.parametrize("end", [0.1, 0.39, 0.4, 0.9])
 @pytest.mark.parametrize(("eta", "eta_b"), [(0.85, 1.0), (0.0, 0.3), (1.0, 0.0)])
 def test_steps_keep_the_marginal(end, eta, eta_b):
-    """Given x_0 in place of its prediction: N(x_0, end^2) (Kawar et al. 2022, proposition 3.1)."""
+    """Given x_0 in place of its prediction: N(x_0, end^2) (Kawar et al. 2022)."""
     z, e, start = np.random.default_rng(0).normal(size=(3, DRAWS)).astype(np.float32)
     c = X0 + TAU * e
     x = X0 + 2 * end * start

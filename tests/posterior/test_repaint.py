@@ -17,7 +17,7 @@ Y = MASK.forward(np.broadcast_to(TRUTH, (DRAWS, *IMAGE)))
 
 
 def walk(t_top, length, times):
-    """The list of levels of the paper's appendix, one at a time; -1 is the data."""
+    """The levels as the authors' code lists them, one at a time; -1 is the data."""
     jumps = dict.fromkeys(range(0, t_top - length, length), times - 1)
     t, ts = t_top, [t_top]
     while t >= 1:
