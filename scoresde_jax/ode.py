@@ -75,8 +75,9 @@ def solve(
 ) -> Solution:
     """Integrates from t0 to t1 (either direction), every example at its own pace.
 
-    The error of a step is the root mean square of error / (atol + rtol |y|) over all numbers of an
-    example, as in scipy, whose batch would be one example.
+    The error of a step is the largest, over the leaves of y, of the root mean square of
+    error / (atol + rtol |y|) over that leaf's dimensions: a leaf that matters counts in full
+    however small it is.
 
     Args:
       y0: pytree of (B, ...) arrays.
@@ -261,7 +262,8 @@ def _scaled(v: PyTree, y: PyTree, rtol: float, atol: float) -> PyTree:
 
 
 def _norm(v: PyTree) -> Array:
-    """Root mean square of all numbers of each example; (B,)."""
-    leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(v)]
-    count = sum(leaf.shape[1] for leaf in leaves)
-    return jnp.sqrt(sum(jnp.sum(leaf**2, axis=1) for leaf in leaves) / count)
+    """Largest, over the leaves, of each example's root mean square; (B,)."""
+    leaves = [
+        jnp.mean(leaf.reshape(leaf.shape[0], -1) ** 2, axis=-1) for leaf in jax.tree.leaves(v)
+    ]
+    return jnp.sqrt(jnp.max(jnp.stack(leaves), axis=0))

@@ -24,11 +24,11 @@ from scoresde_jax.evaluation.intervals import (
     bootstrap_distance,
     distance_of_sets,
 )
-from scoresde_jax.evaluation.moments import moments
+from scoresde_jax.evaluation.moments import Moments
 
 
 class Yardsticks(NamedTuple):
-    """Distances from the training images."""
+    """Distances from the reference."""
 
     model: Distance
     mixture: Distance
@@ -37,7 +37,7 @@ class Yardsticks(NamedTuple):
 
 def yardsticks(
     extractor: Extractor,
-    train: np.ndarray,
+    reference: Moments,
     test: np.ndarray,
     generated: np.ndarray,
     mixture: Mixture,
@@ -45,20 +45,20 @@ def yardsticks(
     seed: int,
     resamples: int = 500,
 ) -> Yardsticks:
-    """Distances of a model's samples, a mixture's and the test images, from the training images.
+    """Distances of a model's samples, a mixture's and test images from the training images.
 
     Sets have as many images as there are test images, or generated ones if these are fewer. With
     five sets of generated images or more the interval is from their spread, otherwise from
     resampling the first.
 
     Args:
-      train, test, generated: (N, H, W, C) uint8 in the levels that the extractor takes.
+      reference: of the training images.
+      test, generated: (N, H, W, C) uint8 in the levels that the extractor takes.
       mixture: `data.mixture.gaussian_mixture` of the training images.
       seed: of the mixture's samples and of the resamples.
     """
     images = min(len(test), len(generated))
     sets = len(generated) // images
-    reference = moments(extractor.all(train)[0])
 
     def distance(found: np.ndarray) -> Distance:
         pool, _ = extractor.all(found)
