@@ -250,7 +250,11 @@ def yardsticks(
 ) -> dict[str, dict[str, Any]]:
     """The same distance, of as many images, for what a model should be between.
 
-    Real images that were not trained on, and a mixture of Gaussians fitted to those that were.
+        test images        as near as a perfect model would come
+        gaussian mixture   fitted to the training images: what needs no network
+
+    The features may know the training images, as a classifier that was trained on them does: a test
+    image is then a little farther than it should be, and a model that copies would be nearer.
     """
     count, seed = min(config.eval.num_samples, len(test_set.images)), config.eval.seed
     levels = train_set.levels

@@ -31,27 +31,37 @@ def copy(reference, tmp_path):
     return shutil.copytree(reference(1), tmp_path / "copy")
 
 
+def run_small(sde, mode, workdir, **settings):
+    """A verb in this process, on its four devices, with a network that compiles soon."""
+    config = commands.raw_config(sde, training__steps=2, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "_network", lambda section: SmallNetwork())
+        return run_lib.run(config, mode=mode, workdir=workdir, num_samples=6)
+
+
 @pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    """Runs a verb in this process, on its four devices, with a network that compiles soon.
-
-    (sde, mode, settings) -> exit code and workdir; the run is trained when first asked for.
-    """
-
-    def run(sde, mode, workdir, **settings):
-        config = commands.raw_config(sde, training__steps=2, **settings)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(assemble, "_network", lambda section: SmallNetwork())
-            return run_lib.run(config, mode=mode, workdir=workdir, num_samples=6)
+def trained(tmp_path_factory):
+    """sde -> workdir of two training steps, made when first asked for; not to be written into."""
 
     @functools.cache
-    def trained(sde):
-        workdir = tmp_path_factory.mktemp(sde)
-        assert run(sde, "train", workdir) == 0
+    def make(sde):
+        workdir = tmp_path_factory.mktemp("trained") / sde
+        assert run_small(sde, "train", workdir) == 0
         return workdir
 
+    return make
+
+
+@pytest.fixture
+def small(trained, tmp_path):
+    """(sde, mode, settings) -> exit code and workdir, a copy that is the test's own."""
+
+    @functools.cache
+    def copied(sde):
+        return shutil.copytree(trained(sde), tmp_path / sde)
+
     def make(sde, mode, **settings):
-        workdir = trained(sde)
-        return run(sde, mode, workdir, **settings), workdir
+        workdir = copied(sde)
+        return run_small(sde, mode, workdir, **settings), workdir
 
     return make

@@ -1,0 +1,31 @@
+"""Distances of digits: copies are nearer than real images, and a weak mixture is farther."""
+
+import numpy as np
+
+from scoresde_jax import data, quality
+from scoresde_jax.data.mixture import gaussian_mixture
+from scoresde_jax.evaluation import moments, principal_components
+from scoresde_jax.evaluation.extractors import component_extractor
+
+TRAIN = np.asarray(data.load("digits", "train").images)
+TEST = np.asarray(data.load("digits", "test").images)
+EXTRACTOR = component_extractor(principal_components(TRAIN, 16), levels=17)
+
+
+def test_a_perfect_model_lies_below_the_yardsticks():
+    """A model that draws training images at random: nothing could be nearer."""
+    real = moments(EXTRACTOR.all(TRAIN)[0])
+    weak = gaussian_mixture(TRAIN, levels=17, seed=0, candidates=(("full", 3),))
+    kinds = {
+        "model": TRAIN[np.random.default_rng(0).permutation(len(TRAIN))[:200]],
+        "test": TEST[:200],
+        "mixture": weak.sample(0, 200),
+        "noise": np.random.default_rng(0).integers(0, 17, (200, 8, 8, 1), dtype=np.uint8),
+    }
+    found = {
+        name: quality.frechet(EXTRACTOR.all(images)[0], real, 0) for name, images in kinds.items()
+    }
+    values = [distance["mean"] for distance in found.values()]
+    assert values == sorted(values)
+    assert found["model"]["interval"][1] < found["mixture"]["interval"][0]
+    assert found["mixture"]["interval"][1] < found["noise"]["interval"][0]
