@@ -2,7 +2,8 @@
 
 Published networks are compiled for one TPU v5e, and nothing is run. The compiler comes alone,
 without a TPU: `pip install libtpu`. (The CPU's compiler will not do: it undoes recomputation.)
-A network takes minutes; runs/memory.json keeps what is done, and a second run only adds what is
+The compiler is told to make no effort for speed, which it otherwise does for many minutes; still
+each plan takes some. runs/memory.json keeps what is done, and a second run only adds what is
 missing. Writes the table of docs/memory.md.
 """
 
@@ -56,6 +57,7 @@ def main() -> int:
     # What the compiler would otherwise ask the machine it is not on.
     os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4"}
     os.environ |= {"TPU_WORKER_HOSTNAMES": "localhost"}
+    jax.config.update("jax_exec_time_optimization_effort", -1.0)
     devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
     place = SingleDeviceSharding(devices[0])
     plans: dict[str, Any] = files.read_json(OUTPUT) if OUTPUT.exists() else {}

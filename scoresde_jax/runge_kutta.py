@@ -16,6 +16,12 @@ class Pair(NamedTuple):
     error: tuple[float, ...]  # weights of the solution minus those of the embedded one
     order: int  # of the solution
 
+    @property
+    def idle(self) -> tuple[int, ...]:
+        """Stages that neither the solution nor its error contain; they only lead to later ones."""
+        weights = (*self.a[-1], 0.0)
+        return tuple(i for i in range(1, len(self.c)) if not (weights[i] or self.error[i]))
+
 
 # Bogacki & Shampine 1989, "A 3(2) pair of Runge-Kutta formulas".
 BOGACKI_SHAMPINE = Pair(

@@ -1,5 +1,7 @@
 """The solver against closed forms, scipy and diffrax; each example on its own in a batch."""
 
+from functools import partial
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -241,6 +243,37 @@ def test_examples_may_be_exchanged_between_turns():
     for i in range(3):
         # Only the order of float32 sums may differ.
         np.testing.assert_allclose(found[i], whole.y["x"][i], rtol=1e-6, atol=1e-6)
+
+
+def with_integral(t, y, args):
+    """A state, and the integral of its square along the path."""
+    return {"x": forced(t, y["x"], args), "q": jnp.sum(y["x"] ** 2, axis=1)}
+
+
+def wrong_integral(t, y, args):
+    return {"x": forced(t, y["x"], args), "q": jnp.full_like(y["q"], 1e6)}
+
+
+@pytest.mark.parametrize("pair", [DORMAND_PRINCE, BOGACKI_SHAMPINE], ids=["rk45", "rk23"])
+def test_an_integral_is_not_needed_where_a_stage_only_leads(pair):
+    """Also by an example that comes while another is within a step."""
+    options = {"rtol": 1e-5, "atol": 1e-5, "max_steps": 500, "pair": pair}
+    y0 = {"x": jnp.asarray([[1.0, -0.5], [8.0, 2.0]]), "q": jnp.zeros(2)}
+    rows = lambda tree, i: jax.tree.map(lambda leaf: leaf[i : i + 1], tree)  # noqa: E731
+    go = jax.jit(partial(ode.advance, with_integral, leading=wrong_integral, **options))
+    first = go(ode.start(rows(y0, 0), 0.0, pair=pair), 3.0, turns=7)
+    second = ode.start(rows(y0, 1), 0.0, pair=pair)
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+    found = ode.finish(go(both, 3.0), 3.0)
+    wanted = solve(with_integral, y0, 0.0, 3.0, **options)
+    np.testing.assert_array_equal(found.nfe, wanted.nfe)
+    for name in y0:
+        np.testing.assert_allclose(found.y[name], wanted.y[name], rtol=1e-5)
+
+
+def test_stages_that_only_lead():
+    assert DORMAND_PRINCE.idle == (1,)  # b and error of the second stage are 0 (their table 2)
+    assert BOGACKI_SHAMPINE.idle == TSITOURAS.idle == ()
 
 
 def test_turns_bound_a_segment():

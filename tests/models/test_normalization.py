@@ -60,6 +60,25 @@ def test_group_norm_of_half_precision():
     assert {v.dtype for v in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+def test_derivatives_of_group_norm():
+    """Its rule of differentiation, forward and transposed, against that of the plain formula."""
+
+    def plain(x):
+        h = x.reshape(2, 9, 2, 4)
+        mean = h.mean(axis=(1, 3), keepdims=True)
+        variance = jnp.square(h - mean).mean(axis=(1, 3), keepdims=True)
+        return ((h - mean) / jnp.sqrt(variance + 1e-6)).reshape(x.shape)
+
+    x, v = 3 + jax.random.normal(jax.random.key(0), (2, 2, 3, 3, 8))
+    norm = lambda x: GroupNorm(2).init_with_output(jax.random.key(0), x)[0]  # noqa: E731
+    for transform in (
+        lambda f: jax.jvp(f, (x,), (v,))[1],
+        lambda f: jax.vjp(f, x)[1](v)[0],
+        lambda f: jax.jvp(jax.grad(lambda x: jnp.sum(f(x) ** 3)), (x,), (v,))[1],
+    ):
+        np.testing.assert_allclose(transform(norm), transform(plain), rtol=1e-3, atol=1e-4)
+
+
 def test_uneven_groups():
     with pytest.raises(ValueError, match="splits 6 channels into 4 groups"):
         GroupNorm(4).init(jax.random.key(0), jnp.ones((1, 2, 2, 6)))
