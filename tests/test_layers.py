@@ -28,6 +28,7 @@ LAYERS = {
     "losses": 3,
     "likelihood": 3,
     "sampling": 3,
+    "guidance": 3,
     "posterior": 4,
     "training": 4,
     "evaluation": 4,
