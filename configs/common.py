@@ -168,6 +168,8 @@ def evaluation() -> ConfigDict:
         "enable_loss": True,
         "enable_bpd": True,
         "enable_fid": False,
+        "checkpoint": "latest",  # or "best", by evaluation loss; or a range of steps, "100..900"
+        "wait": 0.0,  # seconds to wait for the next checkpoint of a range
         "num_samples": 50_000,
         "seed": 44,
         "extractor": "inception",  # or "classifier" of --mode features, or "components"

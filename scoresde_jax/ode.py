@@ -144,12 +144,10 @@ def advance(
         stage = jnp.max(jnp.where(here, state.due, 0))
         # Two evaluations come before a step: they are in time for its end if made at this one's.
         moving = here & ((state.due == stage) | (stage - state.due == len(pair.c) - 1))
-        # Where there is nothing to lead, it is f.
-        if leading is None or not pair.idle:
-            field = f
-        else:
+        field = f
+        if leading is not None and pair.idle:
             idle = jnp.any(stage == _STAGE - 1 + jnp.asarray(pair.idle))
-            field = lambda *y: jax.lax.cond(idle, leading, f, *y)  # noqa: E731
+            field = partial(jax.lax.cond, idle, leading, f)
         return _turn(field, state, t1, moving, rtol, atol, pair), turn + 1
 
     return jax.lax.while_loop(go_on, turn, (state, jnp.zeros((), jnp.int32)))[0]

@@ -5,7 +5,10 @@ Everything is checked before anything is written, and what is written is whole o
 
 import os
 import pathlib
+import re
 import tempfile
+import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +21,7 @@ from scoresde_jax.types import Array
 # Of the sections that give parameters their meaning, keys that do not: where the data are, and how
 # a network is computed.
 FREE_KEYS = ("data_dir", "path", "on_corrupt", "test_fraction", "dtype", "remat_resolutions")
+POLL = 5.0  # seconds between looks at a folder that is waited for
 
 
 class Trained(NamedTuple):
@@ -37,8 +41,9 @@ def open_run(
     mesh: jax.sharding.Mesh,
     *,
     must_exist: bool = False,
+    step: int | None = None,
 ) -> Trained:
-    """Reads the newest checkpoint, or draws parameters.
+    """Reads a checkpoint, the newest if no step is given, or draws parameters.
 
     Raises:
       ValueError: the workdir cannot be used, holds another model, or is empty and must not be.
@@ -48,7 +53,7 @@ def open_run(
     fresh = partial(_fresh_state, task)
     shapes = jax.eval_shape(fresh, key)
     checkpoints = training.Checkpoints(workdir / "checkpoints", keep=task.section.keep_checkpoints)
-    start = checkpoints.latest_step()
+    start = checkpoints.latest_step() if step is None else step
     if start is None:
         if must_exist:
             raise ValueError(
@@ -67,6 +72,68 @@ def open_run(
     )
     state = checkpoints.restore(start, shapes, sharding.replicated(mesh))
     return Trained(mesh, checkpoints, state, start, meta["data"])
+
+
+def chosen_steps(workdir: pathlib.Path, which: str, wait: float) -> Iterator[int | None]:
+    """Steps of the checkpoints that `config.eval.checkpoint` names, as they are there.
+
+    Args:
+      which: "latest" (a None, for the newest); "best", of those kept the one of the lowest
+        evaluation loss; or "100..900", all from a step to another.
+      wait: seconds to wait for the next checkpoint of a range; 0 takes those that are there.
+
+    Raises:
+      ValueError: `which` is none of these, or no checkpoint is what it names.
+    """
+    if which == "latest":
+        yield None
+        return
+    checkpoints = training.Checkpoints(workdir / "checkpoints")
+    try:
+        yield from _steps_of(workdir, checkpoints, which, wait)
+    finally:
+        checkpoints.close()
+
+
+def _steps_of(
+    workdir: pathlib.Path, checkpoints: training.Checkpoints, which: str, wait: float
+) -> Iterator[int]:
+    there = checkpoints.steps()
+    if which == "best":
+        losses = training.read_records(workdir)
+        at = {row["step"]: row["eval_loss"] for row in losses if "eval_loss" in row}
+        known = {step: at[step] for step in there if step in at}
+        if not known:
+            raise ValueError(
+                f"config.eval.checkpoint is 'best', and no checkpoint of {workdir} (steps {there}) "
+                "has an evaluation loss of its step in metrics.jsonl; name 'latest', or make "
+                "config.training.checkpoint_every a multiple of .eval_every."
+            )
+        yield min(known, key=lambda step: known[step])
+        return
+    bounds = re.fullmatch(r"(\d+)\.\.(\d+)", which)
+    if bounds is None or int(bounds[1]) > int(bounds[2]):
+        raise ValueError(
+            f"config.eval.checkpoint is {which!r}; expected 'latest', 'best' or a range of steps "
+            "such as '100..900'."
+        )
+    first, last = int(bounds[1]), int(bounds[2])
+    done, waited = first - 1, 0.0
+    while True:
+        new = [step for step in checkpoints.steps() if done < step <= last]
+        if new:
+            done, waited = new[0], 0.0
+            yield done
+        elif waited >= wait or done == last:
+            break
+        else:
+            time.sleep(min(POLL, wait - waited))
+            waited += POLL
+    if done < first:
+        raise ValueError(
+            f"{workdir} has no checkpoint within config.eval.checkpoint={which}; there are "
+            f"{checkpoints.steps()}."
+        )
 
 
 def check_new(workdir: pathlib.Path) -> None:

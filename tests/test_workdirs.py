@@ -41,6 +41,48 @@ def test_a_workdir_begun(tmp_path, there):
         workdirs.check_new(workdir)
 
 
+def chosen(workdir, which, wait=0.0):
+    return list(workdirs.chosen_steps(workdir, which, wait))
+
+
+def test_checkpoints_are_chosen_by_step_and_by_loss(tmp_path):
+    checkpoints = training.Checkpoints(tmp_path / "checkpoints", keep=9)
+    for step in (2, 4, 6):
+        checkpoints.save(state(step), config=CONFIG, data={})
+    checkpoints.close()
+    with pytest.raises(ValueError, match=r"steps \[2, 4, 6\].*has an evaluation loss"):
+        chosen(tmp_path, "best")
+    records = training.Records(tmp_path, start=0)
+    for step, loss in ((2, 0.3), (3, 0.1), (4, 0.2), (6, 0.5)):
+        records.write(step, {"eval_loss": loss})
+    records.close()
+    assert chosen(tmp_path, "latest") == [None]
+    assert chosen(tmp_path, "best") == [4]
+    assert chosen(tmp_path, "2..4") == [2, 4] and chosen(tmp_path, "3..99") == [4, 6]
+    for which, message in (("7..9", "within config.eval.checkpoint=7..9"), ("9..7", "a range")):
+        with pytest.raises(ValueError, match=message):
+            chosen(tmp_path, which)
+
+
+def test_a_checkpoint_of_a_range_is_waited_for(tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints"
+    checkpoints = training.Checkpoints(folder)
+    checkpoints.save(state(2), config=CONFIG, data={})
+    checkpoints.wait()
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            checkpoints.save(state(4), config=CONFIG, data={})
+            checkpoints.wait()
+
+    monkeypatch.setattr(workdirs.time, "sleep", nap)
+    assert chosen(tmp_path, "1..4", wait=60) == [2, 4] and naps == [5, 5]
+    assert chosen(tmp_path, "1..9", wait=12) == [2, 4] and naps[2:] == [5, 5, 2]
+    checkpoints.close()
+
+
 @pytest.mark.parametrize("failing", ["save", "close"])
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch, failing):
     real = getattr(training.Checkpoints, failing)

@@ -52,6 +52,14 @@ class Checkpoints:
         """Step of the newest whole checkpoint; None where there is none."""
         return self._open().latest_step() if self._directory.is_dir() else None
 
+    def steps(self) -> list[int]:
+        """Steps of all whole checkpoints, in order; those that came since the last look as well."""
+        if not self._directory.is_dir():
+            return []
+        manager = self._open()
+        manager.reload()
+        return sorted(manager.all_steps())
+
     def meta(self, step: int) -> dict[str, Any]:
         """The {"config", "data"} saved with a step."""
         restored = self._open().restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))

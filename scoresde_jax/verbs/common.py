@@ -31,9 +31,10 @@ def open_run(
     mesh: jax.sharding.Mesh,
     *,
     must_exist: bool = False,
+    step: int | None = None,
 ) -> workdirs.Trained:
-    """The newest state of the workdir, or a fresh one; says of what model."""
-    run = workdirs.open_run(task, config, workdir, mesh, must_exist=must_exist)
+    """A state of the workdir, the newest if no step is given, or a fresh one; says what it is."""
+    run = workdirs.open_run(task, config, workdir, mesh, must_exist=must_exist, step=step)
     size = parameter_count(run.state.params)
     say(f"{task.title}, {size:,} parameters; {config.sde.name} SDE; {config.data.name}")
     return run

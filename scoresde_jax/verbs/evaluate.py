@@ -19,37 +19,60 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
     Likelihoods and loss of the test set: eval/results.json, eval/bpd.npz and eval/bpd.png; an
     interrupted evaluation goes on from the last piece in eval/pieces. Distances of samples from
     real images: eval/quality.json, and the samples in eval/samples, which are gone on with as well.
+    Checkpoints of a range have these files in folders of their own, eval/<step>.
     Returns 1 if an ODE did not converge.
     """
     section = config.eval
-    scores, distances = section.enable_bpd or section.enable_loss, section.enable_fid
     with user_errors():
-        if not (scores or distances):
+        if not (section.enable_bpd or section.enable_loss or section.enable_fid):
             raise ValueError(
                 "nothing to evaluate: set config.eval.enable_bpd, .enable_loss or .enable_fid."
             )
+        steps = workdirs.chosen_steps(workdir, section.checkpoint, section.wait)
+        step = next(steps)
+    code = 0
+    while True:
+        folder = workdir / "eval"
+        if ".." in section.checkpoint:
+            say(f"checkpoint of step {step}")
+            folder /= str(step)
+        code = max(code, _evaluate(config, workdir, step, folder))
+        try:
+            step = next(steps)
+        except StopIteration:
+            return code
+
+
+def _evaluate(
+    config: build.Config, workdir: pathlib.Path, step: int | None, folder: pathlib.Path
+) -> int:
+    """What is asked for, of one checkpoint, into a folder."""
+    section = config.eval
+    scores, distances = section.enable_bpd or section.enable_loss, section.enable_fid
+    with user_errors():
         experiment = build.experiment(config)
         test_set = build.dataset(config, "test")
         train_set = build.dataset(config, "train") if distances else test_set
         mesh = mesh_of(config, "likelihood" if scores else "sampling")
-        run = open_run(tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True)
+        task = tasks.score_task(experiment, config)
+        run = open_run(task, config, workdir, mesh, must_exist=True, step=step)
         scorer, flow_step = _scorer(experiment, config, run, workdir) if scores else (None, None)
         extractor = build.extractor(config, workdir, lambda: train_set) if distances else None
         real = quality.reference(config, extractor, train_set) if extractor else None
     code = 0
     if scorer is not None:
-        code = _score(scorer, flow_step, config, run, workdir, test_set)
+        code = _score(scorer, flow_step, config, run, folder, test_set)
     if extractor is not None and real is not None:
-        folder = workdir / "eval" / "samples"
+        samples = workdir / "eval" / "samples"
         with user_errors():
             drawn = quality.draw(
-                experiment, run.state.ema_params, config, run.start, folder, run.mesh
+                experiment, run.state.ema_params, config, run.start, samples, run.mesh
             )
         found = quality.results(config, run.start, drawn, extractor, real)
         if section.yardsticks:
             others = quality.yardsticks(config, extractor, real.moments, train_set, test_set)
             found["yardsticks"] = others
-        files.write_json(workdir / "eval" / "quality.json", files.plain(found))
+        files.write_json(folder / "quality.json", files.plain(found))
         print("\n".join(quality.lines(found)))
         if found["not_converged"]:
             say(f"no finite image at {found['not_converged']}; they count as black ones")
@@ -84,12 +107,12 @@ def _score(
     flow_step: int | None,
     config: build.Config,
     run: workdirs.Trained,
-    workdir: pathlib.Path,
+    folder: pathlib.Path,
     test_set: data.Dataset,
 ) -> int:
     images, kinds = test_set.images, scorer.kinds
     progress = Progress("eval", len(images) * max(len(kinds), 1), unit="image")
-    pieces = workdir / "eval" / "pieces"
+    pieces = folder / "pieces"
     columns = shards.collect(
         pieces,
         len(images),
@@ -104,10 +127,10 @@ def _score(
     )
     progress.close()
     results = {"checkpoint_step": run.start, **scoring.results(columns, config, kinds)}
-    files.write_npz(workdir / "eval" / "bpd.npz", columns)
-    files.write_json(workdir / "eval" / "results.json", results)
+    files.write_npz(folder / "bpd.npz", columns)
+    files.write_json(folder / "results.json", results)
     shards.discard(pieces)
-    figure, failed = workdir / "eval" / "bpd.png", results["not_converged"]
+    figure, failed = folder / "bpd.png", results["not_converged"]
     if failed:
         figure.unlink(missing_ok=True)
         say(f"the ODE did not converge at indices {failed}; the mean is null")

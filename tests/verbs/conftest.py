@@ -5,11 +5,7 @@ import shutil
 
 import commands
 import pytest
-from small_network import SmallNetwork
-from verb_runs import CHUNKS, arguments, succeed
-
-import run_lib
-from scoresde_jax.build import assemble
+from verb_runs import CHUNKS, arguments, run_quickly, succeed
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +28,9 @@ def copy(reference, tmp_path):
 
 
 def run_small(sde, mode, workdir, **settings):
-    """A verb in this process, on its four devices, with a network that compiles soon."""
+    """A verb on the tiny digits config."""
     config = commands.raw_config(sde, training__steps=2, **settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assemble, "_network", lambda section: SmallNetwork())
-        return run_lib.run(config, mode=mode, workdir=workdir, num_samples=6)
+    return run_quickly(config, mode, workdir)
 
 
 @pytest.fixture(scope="session")

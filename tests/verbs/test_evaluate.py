@@ -1,5 +1,6 @@
 """Scoring as a command: files, interruption, what does not converge."""
 
+import commands
 import numpy as np
 import pytest
 from verb_runs import CHUNKS, STEPS, arguments, names, succeed
@@ -68,6 +69,15 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same(small, monkeypatch
     assert small("subvp", "eval", **settings)[0] == 0
     assert seen == [0, "stop", 100, 200]
     assert (workdir / "eval" / "results.json").read_bytes() == whole
+
+
+def test_checkpoints_of_a_range_are_scored_one_by_one(copy):
+    only = {"eval__enable_bpd": False, "eval__checkpoint": "11..20"}
+    succeed(*arguments(copy, "eval", **CHUNKS[1], **only))
+    found = {name: files.read_json(copy / "eval" / name / "results.json") for name in ("15", "20")}
+    assert [results["checkpoint_step"] for results in found.values()] == [15, 20]
+    code, message = commands.run(*arguments(copy, "eval", **CHUNKS[1], eval__checkpoint="newest"))
+    assert code != 0 and "config.eval.checkpoint is 'newest'; expected 'latest', 'best'" in message
 
 
 def test_a_dequantizer_that_was_not_trained_is_asked_for(small):
