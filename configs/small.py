@@ -18,8 +18,8 @@ def digits(sde: str) -> ConfigDict:
         attention_resolutions=(4,),
         dropout=0.0,
     )
-    # As many samples as there are test images, which they are held beside.
-    config.eval.update({"num_samples": 297, "extractor": "classifier", "yardsticks": True})
+    # Five times as many samples as there are test images, which they are held beside.
+    config.eval.update({"num_samples": 1485, "extractor": "classifier", "yardsticks": True})
     if sde == "linear_ve":
         config.sde.sigma_max = 10.0
         config.sampling.method = "ode"  # an even grid of t is too coarse near the data
@@ -68,6 +68,13 @@ def digits(sde: str) -> ConfigDict:
     )
     config.dequantizer_optimizer.update(
         {"learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 50}
+    )
+    config.guide = ConfigDict({"name": "small", "classes": 10, "channels": 32, "features": 64})
+    config.guide_optimizer.update(
+        {"learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 50, "weight_decay": 1e-4}
+    )
+    config.guide_training.update(
+        {"batch_size": 64, "steps": 3000, "eval_every": 200, "checkpoint_every": 1000}
     )
     config.dequantizer_training.update(
         {"batch_size": 64, "steps": 1000, "eval_every": 100, "checkpoint_every": 500}
@@ -158,6 +165,10 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.likelihood.bound.draws = 2
     config.eval.update({"num_samples": 40, "extractor": "components", "components": 8})
     config.classifier.update({"channels": 4, "features": 8, "epochs": 1})
+    config.guide.update({"channels": 4, "features": 8})
+    config.guide_training.update(
+        {"batch_size": 16, "steps": 10, "log_every": 5, "eval_every": 5, "checkpoint_every": 5}
+    )
     config.dequantizer.update({"filters": 8, "components": 2, "context_filters": 8})
     config.dequantizer_training.update(
         {"batch_size": 16, "steps": 10, "log_every": 5, "eval_every": 5, "checkpoint_every": 5}

@@ -225,7 +225,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         score = found["inception_score"]
         said.append(f"Inception Score {score['mean']:.2f} in {score['splits']} splits")
     for name, distance in found.get("yardsticks", {}).items():
-        said.append(f"  {name}: {_distance(distance)}, {distance['images']:,} images")
+        of = f"{distance['sets']} x " if distance["sets"] > 1 else ""
+        said.append(f"  {name}: {_distance(distance)}, {of}{distance['images']:,} images")
     return said
 
 
@@ -245,29 +246,44 @@ def yardsticks(
     config: build.Config,
     extractor: Extractor,
     real: evaluation.Moments,
+    drawn: shards.Columns,
     train_set: data.Dataset,
     test_set: data.Dataset,
 ) -> dict[str, dict[str, Any]]:
-    """The same distance, of as many images, for what a model should be between.
+    """The distance of samples beside two that it should lie between, all of equally many images.
 
         test images        as near as a perfect model would come
+        samples
         gaussian mixture   fitted to the training images: what needs no network
+
+    Of samples and mixture, which can be drawn at will, it is the mean of as many sets as there are
+    samples for, and from five sets on the interval is from their spread.
 
     The features may know the training images, as a classifier that was trained on them does: a test
     image is then a little farther than it should be, and a model that copies would be nearer.
     """
-    count, seed = min(config.eval.num_samples, len(test_set.images)), config.eval.seed
-    levels = train_set.levels
+    seed, levels = config.eval.seed, train_set.levels
     if levels is None:
         raise ValueError("config.eval.yardsticks are of images in levels; set it to False.")
     mixture = gaussian_mixture(np.asarray(train_set.images), levels=levels, seed=seed)
-    others = {
-        "test images": np.asarray(test_set.images[:count]),
-        "gaussian mixture": mixture.sample(seed, count),
+    kinds = {
+        "samples": as_levels(drawn["images"], levels=256, wanted=extractor.levels),
+        "test images": as_levels(
+            np.asarray(test_set.images), levels=levels, wanted=extractor.levels
+        ),
+        "gaussian mixture": as_levels(
+            mixture.sample(seed, len(drawn["images"])), levels=levels, wanted=extractor.levels
+        ),
     }
+    size = min(map(len, kinds.values()))
     found = {}
-    for name, images in others.items():
-        wanted = as_levels(images, levels=levels, wanted=extractor.levels)
-        distance = frechet(extractor.all(wanted)[0], real, seed)
-        found[name] = distance | {"images": len(images)}
+    for name, images in kinds.items():
+        features, sets = extractor.all(images)[0], len(images) // size
+        if sets < intervals.MIN_SETS or extractor.dims > intervals.MAX_DIMS:
+            found[name] = frechet(features[:size], real, seed) | {"images": size, "sets": 1}
+            continue
+        spread = intervals.distance_of_sets(features, real, images=size)
+        low, high = spread.interval.low, spread.interval.high
+        found[name] = {"mean": spread.interval.value, "interval": [low, high], "images": size}
+        found[name] |= {"level": spread.level, "method": spread.method, "sets": spread.sets}
     return found

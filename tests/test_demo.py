@@ -36,7 +36,7 @@ def test_it_trains_scores_and_draws(workdir, capsys):
     assert "time " in said and "train " in said
     distance = files.read_json(workdir / "eval" / "quality.json")
     assert distance["provenance"]["sampler"] == "grid"
-    assert f"these samples {distance['frechet_distance']['mean']:.2f} [" in said
+    assert f"samples {distance['yardsticks']['samples']['mean']:.2f} [" in said
     assert "test images " in said and "gaussian mixture " in said
     page = html_pages.Page((workdir / "report.html").read_text())
     assert page.addresses == [] and page.text.count("Not there yet") == 1  # no sweep

@@ -1,6 +1,7 @@
 """Distances of digits: copies are nearer than real images, and a weak mixture is farther."""
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from scoresde_jax import data, quality
 from scoresde_jax.data.mixture import gaussian_mixture
@@ -29,3 +30,18 @@ def test_a_perfect_model_lies_below_the_yardsticks():
     assert values == sorted(values)
     assert found["model"]["interval"][1] < found["mixture"]["interval"][0]
     assert found["mixture"]["interval"][1] < found["noise"]["interval"][0]
+
+
+def test_yardsticks_are_of_equally_many_images(monkeypatch):
+    """Five sets of what can be drawn, whose interval is narrower, beside the one test set."""
+    weak = gaussian_mixture(TRAIN, levels=17, seed=0, candidates=(("full", 3),))
+    monkeypatch.setattr(quality, "gaussian_mixture", lambda *_, **__: weak)
+    sets = data.load("digits", "train"), data.load("digits", "test")
+    real, config = moments(EXTRACTOR.all(TRAIN)[0]), ConfigDict({"eval": {"seed": 1}})
+    pixels = np.round(TRAIN[: 5 * len(TEST)] * (255 / 16)).astype(np.uint8)
+    found = quality.yardsticks(config, EXTRACTOR, real, {"images": pixels}, *sets)
+    assert {yard["images"] for yard in found.values()} == {len(TEST)}
+    assert [yard["sets"] for yard in found.values()] == [5, 1, 5]
+    means = [found[name]["mean"] for name in ("samples", "test images", "gaussian mixture")]
+    assert means == sorted(means)
+    assert found["samples"]["interval"][1] < found["gaussian mixture"]["interval"][0]

@@ -70,8 +70,9 @@ def _evaluate(
             )
         found = quality.results(config, run.start, drawn, extractor, real)
         if section.yardsticks:
-            others = quality.yardsticks(config, extractor, real.moments, train_set, test_set)
-            found["yardsticks"] = others
+            found["yardsticks"] = quality.yardsticks(
+                config, extractor, real.moments, drawn, train_set, test_set
+            )
         files.write_json(folder / "quality.json", files.plain(found))
         print("\n".join(quality.lines(found)))
         if found["not_converged"]:
