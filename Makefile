@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## train, score and sample the digits model; a few minutes on two cores
 	$(BIN)/python demo.py
 
-# The two workers share what they compile, in a folder that is removed at the end.
+# The two workers share what they compile, in a folder that is removed at the end. OpenBLAS would
+# give each of them both cores, and its threads wait for one another by spinning.
 test: lint  ## lint, types and the whole test suite
 	@cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
-	SCORESDE_TEST_CACHE=$$cache $(BIN)/python -m pytest -n 2 --dist worksteal
+	SCORESDE_TEST_CACHE=$$cache OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
