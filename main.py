@@ -22,6 +22,7 @@ MODES = {
     "train": "trains the score network, or goes on where it was",
     "train_dequantizer": "trains, for the score network of the workdir, a flow that dequantizes "
     "its data: a tighter likelihood",
+    "train_classifier": "trains a classifier of noisy images, to guide with, and measures it",
     "eval": "scores the test set (bits/dim of the flow and of the bound) and, with "
     "--config.eval.enable_fid, measures samples",
     "sample": "draws images",

@@ -17,6 +17,7 @@ class Verb(NamedTuple):
 VERBS = {
     "train": Verb(verbs.train),
     "train_dequantizer": Verb(verbs.train_dequantizer),
+    "train_classifier": Verb(verbs.train_classifier),
     "eval": Verb(verbs.evaluate),
     "sample": Verb(verbs.sample, ("num_samples",)),
     "sweep": Verb(verbs.sweep),

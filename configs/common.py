@@ -46,7 +46,7 @@ def base(sde: str) -> ConfigDict:
     config.sweep = sweep()
     config.eval = evaluation()
     config.classifier = classifier()
-    for name, section in dequantizer().items():
+    for name, section in (dequantizer() | guide()).items():
         config[name] = section
     return config
 
@@ -100,6 +100,13 @@ def sampling(sde: str) -> ConfigDict:
         "latents": "prior",  # or of test images, by the ODE: "interpolation", "reconstruction"
         "batch_size": 64,
         "seed": 0,
+        "guidance": {
+            "method": "none",  # or "classifier", "classifier_free", "auto"
+            "scale": 1.0,
+            "interval": (0.0, 1.0),  # of times; beyond them the method changes nothing
+            "class": config_dict.placeholder(int),  # None: every class in turn
+            "weaker": config_dict.placeholder(str),  # of "auto": the workdir of the weaker model
+        },
         "pc": {
             "predictor": "reverse_diffusion" if sde == "ve" else "euler_maruyama",
             "corrector": "langevin" if sde == "ve" else "identity",
@@ -217,6 +224,21 @@ def likelihood() -> ConfigDict:
     return ConfigDict(section)
 
 
+def guide() -> dict[str, ConfigDict]:
+    """The classifier of noisy images of 2021, which guides, and its training; by section.
+
+    How long and how fast it was trained was never said; these steps are ours and untried.
+    """
+    steps = training(ema_decay=0.999)
+    steps.update({"steps": 100_000, "snapshot_every": 100_000})
+    network = {"name": "wideresnet", "classes": 10, "blocks_per_group": 4, "width": 10}
+    return {
+        "guide": ConfigDict(network),
+        "guide_optimizer": optimizer(),
+        "guide_training": steps,
+    }
+
+
 # The flows that score_flow trained, by data set.
 _CIFAR10_FLOW = {
     "filters": 96,
@@ -289,7 +311,7 @@ def ncsnpp(**fields) -> ConfigDict:
         "init_scale": 0.0,
         "activation": "swish",
     }
-    return ConfigDict(section | COMPUTE | fields)
+    return ConfigDict(section | CLASSES | COMPUTE | fields)
 
 
 def ddpm(**fields) -> ConfigDict:
@@ -306,7 +328,7 @@ def ddpm(**fields) -> ConfigDict:
         "normalization": "group",
         "activation": "swish",
     }
-    return ConfigDict(section | COMPUTE | fields)
+    return ConfigDict(section | CLASSES | COMPUTE | fields)
 
 
 def ncsn(**fields) -> ConfigDict:
@@ -334,6 +356,9 @@ def ncsnv2(**fields) -> ConfigDict:
     return ConfigDict(section | COMPUTE | fields)
 
 
+# What a network is told of the image: how many classes there are, 0 for nothing, and how often the
+# class is left out in training, so that the network knows the score of all classes as well.
+CLASSES = {"image_classes": 0, "class_dropout": 0.1}
 # How a network is computed, whatever it computes: precision, and the heights at which activations
 # are computed a second time for the gradient instead of being kept.
 COMPUTE = {"dtype": "float32", "remat_resolutions": ()}

@@ -3,6 +3,7 @@
     x_t = mean(x_0, t) + std(t) z,   z ~ N(0, I)
     loss = lambda(t) reduce( |s(x_t, t) + z / std(t)|^2 )                `dsm_loss`, t ~ U[t_min, 1]
     the same on the n noise levels of a chain                             `smld_loss`, `ddpm_loss`
+    -log p(y | x_t, t), of a classifier that is to guide                  `classification_loss`
 
 (Song et al. 2021, eq. 7; Vincent 2011; SMLD and DDPM: eqs. 1 and 3 there.) The choices are
 functions: `times` draws t, `weighting` is lambda, `reduction` sums the dimensions of an example.
@@ -97,6 +98,35 @@ def dsm_loss(
     mean, std = sde.marginal(x0, t)
     residual = bcast(std, x0) * score_fn(mean + bcast(std, x0) * z, t) + z
     return weighting(sde, t) / std**2 * reduction(residual**2)
+
+
+def classification_loss(
+    key: Array,
+    sde: SDE,
+    log_probs: Callable[[Array, Array], Array],
+    x0: Array,
+    labels: Array,
+    *,
+    t_min: float,
+    times: Times = uniform_times,
+) -> Array:
+    """Cross-entropy of a classifier at one time per example: -log p(y | x_t, t).
+
+    (Song et al. 2021, App. I.1.) Least for the classifier of x_t itself, at every t.
+
+    Args:
+      log_probs: (x (B, ...), t (B,)) -> (B, classes), log-probabilities.
+      x0: (B, ...) data.
+      labels: (B,) int32, their classes.
+
+    Returns:
+      (B,) nats.
+    """
+    t_key, z_key = jax.random.split(key)
+    t = times(t_key, sde, x0.shape[0], t_min)
+    mean, std = sde.marginal(x0, t)
+    x = mean + bcast(std, x0) * jax.random.normal(z_key, x0.shape)
+    return -jnp.take_along_axis(log_probs(x, t), labels[:, None], axis=-1)[:, 0]
 
 
 def smld_loss(

@@ -4,6 +4,7 @@ Inputs are placed on the mesh explicitly, so a program never waits for a hidden 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,9 @@ from jax.sharding import Mesh
 
 from scoresde_jax import build, sharding, training
 from scoresde_jax.tasks import Task
-from scoresde_jax.types import Samples, bcast
+from scoresde_jax.types import Samples, ScoreFn, bcast
+
+ScoreOf = Callable[[Any], ScoreFn]
 
 
 def training_program(task: Task, mesh: Mesh) -> Callable:
@@ -44,27 +47,35 @@ def training_program(task: Task, mesh: Mesh) -> Callable:
     return advance
 
 
-def drawing_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
+def drawing_program(
+    experiment: build.Experiment, count: int, mesh: Mesh, score_of: ScoreOf | None = None
+) -> Callable:
     """(params, key) -> Samples (count, H, W, C) in the network's scale; compiled once.
 
     A sample that is not finite, from whatever sampler, is not converged.
+
+    Args:
+      score_of: params -> the score that is sampled, of whatever parameters; None for the network's.
     """
+    score_of = score_of or experiment.score_fn
 
     def draw(params, key):
         shape = (count, *experiment.image_shape)
-        drawn = experiment.sampler(key, experiment.score_fn(params), shape)
+        drawn = experiment.sampler(key, score_of(params), shape)
         whole = jnp.all(jnp.isfinite(drawn.x), axis=(1, 2, 3))
         return Samples(drawn.x, drawn.nfe, drawn.converged & whole)
 
     return jax.jit(draw, out_shardings=sharding.batch_sharded(mesh))
 
 
-def sampling_program(experiment: build.Experiment, count: int, mesh: Mesh) -> Callable:
+def sampling_program(
+    experiment: build.Experiment, count: int, mesh: Mesh, score_of: ScoreOf | None = None
+) -> Callable:
     """(params, key) -> pixels (count, H, W, C) uint8, nfe, converged; compiled once.
 
     An image that did not converge is black.
     """
-    draw = drawing_program(experiment, count, mesh)
+    draw = drawing_program(experiment, count, mesh, score_of)
 
     def pixels(params, key):
         drawn = draw(params, key)

@@ -41,9 +41,10 @@ class Reports:
         self._clock, self._clock_step = time.monotonic(), records.start
         images, keys = _fixed_batch(task.section, test_set)
         everywhere = sharding.replicated(mesh)
-        images, keys, fixed = jax.device_put((images, keys, task.fixed), everywhere)
+        batch = task.columns({"image": images, "label": test_set.labels[: len(images)]})
+        batch, keys, fixed = jax.device_put((batch, keys, task.fixed), everywhere)
         loss = jax.jit(lambda f, p, k, x: jnp.mean(task.eval_loss(f, p, k, x)))
-        self._eval_loss = lambda params: float(loss(fixed, params, keys, images))
+        self._eval_loss = lambda params: float(loss(fixed, params, keys, batch))
 
     def report(self, step: int, state: training.TrainState, metrics: dict[str, Array]) -> None:
         """Writes down the numbers that are due at this step."""

@@ -21,6 +21,8 @@ from scoresde_jax.types import Array
 # Of the sections that give parameters their meaning, keys that do not: where the data are, and how
 # a network is computed.
 FREE_KEYS = ("data_dir", "path", "on_corrupt", "test_fraction", "dtype", "remat_resolutions")
+# Keys that are younger than some checkpoints, and what held before.
+BEFORE = {"image_classes": 0, "class_dropout": 0.1}
 POLL = 5.0  # seconds between looks at a folder that is waited for
 
 
@@ -184,12 +186,12 @@ def check_same_model(
       meaning: the sections that say what the model is.
     """
     ours = files.plain(config.to_dict())
+    was = {section: BEFORE | stored[section] for section in meaning if section in stored}
     changed = [
-        f"config.{section}.{key} is {ours[section].get(key)!r}, was {stored[section].get(key)!r}"
-        for section in meaning
-        if section in stored
+        f"config.{section}.{key} is {ours[section].get(key)!r}, was {old.get(key)!r}"
+        for section, old in was.items()
         for key in sorted(ours[section].keys() | stored[section].keys())
-        if ours[section].get(key) != stored[section].get(key) and key not in FREE_KEYS
+        if ours[section].get(key) != old.get(key) and key not in FREE_KEYS
     ]
     if changed:
         raise ValueError(f"{holder} of another model: {'; '.join(changed)}. {advice}")

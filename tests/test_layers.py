@@ -42,6 +42,7 @@ LAYERS = {
     "sweeps": 8,
     "quality": 8,
     "encodings": 6,
+    "recognition": 6,
     "verbs": 9,
     "run_lib": 10,
     "main": 11,

@@ -30,6 +30,7 @@ def run(tmp_path):
     task = types.SimpleNamespace(
         section=config.training,
         fixed={"shift": jnp.float32(0.5)},
+        columns=lambda batch: batch["image"],
         eval_loss=lambda fixed, params, keys, images: jnp.full(
             len(images), params["w"] + fixed["shift"]
         ),

@@ -21,6 +21,7 @@ from scoresde_jax.build.assemble import (
     Config,
     Experiment,
     adam_to_zero,
+    check_labels,
     dataset,
     experiment,
     optimizer,
@@ -28,6 +29,15 @@ from scoresde_jax.build.assemble import (
 )
 from scoresde_jax.build.checks import DEFINED_FOR
 from scoresde_jax.build.extractors import extractor
+from scoresde_jax.build.guides import (
+    GUIDES,
+    METHODS,
+    Guide,
+    Guided,
+    guide,
+    guided,
+    with_model,
+)
 from scoresde_jax.build.likelihoods import (
     BOUND_FORMS,
     BOUND_TIMES,
@@ -45,7 +55,9 @@ __all__ = [
     "DEFINED_FOR",
     "DTYPES",
     "GRIDS",
+    "GUIDES",
     "LOSSES",
+    "METHODS",
     "NETWORKS",
     "PAIRS",
     "PARAMETERIZATIONS",
@@ -58,14 +70,20 @@ __all__ = [
     "WEIGHTINGS",
     "Config",
     "Experiment",
+    "Guide",
+    "Guided",
     "adam_to_zero",
+    "check_labels",
     "dataset",
     "dequantization_flow",
     "dequantizers",
     "experiment",
     "extractor",
+    "guide",
+    "guided",
     "learned_dequantizer",
     "optimizer",
     "resolve",
     "sampler",
+    "with_model",
 ]

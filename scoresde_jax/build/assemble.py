@@ -66,43 +66,63 @@ class Experiment(NamedTuple):
     density: likelihood.FlowDensity
     bound: Callable[[Array, ScoreFn, Array], likelihood.Bound]  # (keys, score_fn, x)
 
+    @property
+    def classes(self) -> int:
+        """How many classes of images the network can be told of; 0 if it knows of none."""
+        return getattr(self.network, "image_classes", 0)  # a network of one's own need not say
+
     def init_params(self, key: Array) -> Any:
         """Draws fresh parameters."""
         x, label = jnp.zeros((1, *self.image_shape)), jnp.ones((1,))
         return self.network.init({"params": key, "dropout": key}, x, label)["params"]
 
-    def score_fn(self, params: Any, dropout_key: Array | None = None) -> ScoreFn:
-        """The score of the network with these parameters; with a dropout key, as in training."""
+    def score_fn(
+        self, params: Any, dropout_key: Array | None = None, labels: Array | None = None
+    ) -> ScoreFn:
+        """The score of the network with these parameters; with a dropout key, as in training.
+
+        Args:
+          labels: (B,) int32, the class of each example, of a network that knows classes; None is
+            the score of all classes together.
+        """
         rngs = {} if dropout_key is None else {"dropout": dropout_key}
+        told: dict[str, Any] = {} if labels is None else {"y": labels}
 
         def network(x: Array, label: Array) -> Array:
             train = dropout_key is not None
-            output = self.network.apply({"params": params}, x, label, train=train, rngs=rngs)
+            output = self.network.apply(
+                {"params": params}, x, label, train=train, rngs=rngs, **told
+            )
             return jnp.asarray(output)
 
         return score.make_score_fn(self.parameterization, network)
 
-    def train_loss(self, params: Any, key: Array, images: Array) -> Array:
+    def train_loss(
+        self, params: Any, key: Array, images: Array, labels: Array | None = None
+    ) -> Array:
         """Loss of each of a batch of uint8 images, dropout on; (B,)."""
         scale_key, loss_key, dropout_key = jax.random.split(key, 3)
         x0 = self.scale_train(jax.random.split(scale_key, images.shape[0]), images)
-        return self.loss(loss_key, self.score_fn(params, dropout_key), x0)
+        return self.loss(loss_key, self.score_fn(params, dropout_key, labels), x0)
 
-    def eval_loss(self, params: Any, keys: Array, images: Array) -> Array:
+    def eval_loss(
+        self, params: Any, keys: Array, images: Array, labels: Array | None = None
+    ) -> Array:
         """Loss of each image with its own key, whatever the batch it is in; (B,)."""
 
-        def one(key: Array, image: Array) -> Array:
+        def one(key: Array, image: Array, label: Array | None) -> Array:
             scale_key, loss_key = jax.random.split(key)
             x0 = self.scale_loss(scale_key[None], image[None])
-            return self.loss(loss_key, self.score_fn(params), x0)[0]
+            own = None if label is None else label[None]
+            return self.loss(loss_key, self.score_fn(params, labels=own), x0)[0]
 
-        return jax.vmap(one)(keys, images)
+        return jax.vmap(one)(keys, images, labels)
 
 
 def resolve(config: Config) -> Config:
     """A copy of a config with every value that depends on others or on the machine filled in."""
     config = ConfigDict(config.to_dict())
-    for section in (config.training, config.dequantizer_training):
+    for section in (config.training, config.dequantizer_training, config.guide_training):
         if section.n_jitted_steps is None:
             # Gradients of convolutions inside loops are slow on CPUs; see training/step.py.
             section.n_jitted_steps = 1 if jax.default_backend() == "cpu" else 5
@@ -175,7 +195,20 @@ def dataset(config: Config, split: str) -> data.Dataset:
             f"{found[3]} levels, but config.data says {wanted[:3]} and {wanted[3]}; set "
             "config.data.image_size, .channels and .levels to the data's."
         )
+    known = config.model.get("image_classes", 0)
+    if known:
+        check_labels(loaded, known, "config.model.image_classes")
     return loaded
+
+
+def check_labels(loaded: data.Dataset, classes: int, where: str) -> None:
+    """Raises ValueError unless a data set has labels of as many classes as a config says."""
+    found = 0 if loaded.classes == data.UNLABELLED else len(loaded.classes)
+    if found != classes:
+        raise ValueError(
+            f"{where} is {classes}, and data set {loaded.name!r} has {found or 'no'} classes; set "
+            "it to the data's, or choose data with labels."
+        )
 
 
 def _network(section: Mapping[str, Any]) -> nn.Module:

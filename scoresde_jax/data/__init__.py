@@ -25,6 +25,7 @@ from scoresde_jax.data.pipeline import eval_batches as eval_batches
 from scoresde_jax.data.records import array_record_images as _array_record
 from scoresde_jax.data.records import tfrecord_images as _tfrecord
 from scoresde_jax.data.source import RAM_LIMIT, TEST_FRACTION, Request, check_known
+from scoresde_jax.data.source import UNLABELLED as UNLABELLED
 from scoresde_jax.data.source import Dataset as Dataset
 from scoresde_jax.data.tfds import SOURCES as _TFDS
 from scoresde_jax.data.tfds import tfds_images as _tfds_images

@@ -1,6 +1,7 @@
 """Figures of what a model makes, and how far it is from the data."""
 
 from scoresde_jax.evaluation.figures import (
+    accuracy_figure,
     bpd_figure,
     image_grid,
     save_png,
@@ -18,6 +19,7 @@ __all__ = [
     "Moments",
     "Projection",
     "Sums",
+    "accuracy_figure",
     "bpd_figure",
     "frechet_distance",
     "image_grid",

@@ -3,6 +3,7 @@
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -91,6 +92,23 @@ def training_figure(path: files.Path, records: Sequence[dict[str, float]]) -> No
     gradient.set(xlabel="step", ylabel="norm of the gradient")
     if any(row.get("grad_norm", 0) > 0 for row in records):
         gradient.set_yscale("log")
+    _save(path, figure)
+
+
+def accuracy_figure(path: files.Path, found: Mapping[str, Any], *, title: str) -> None:
+    """Plots how often a classifier is right by the time of the noise, with two standard errors.
+
+    Args:
+      found: "times", "accuracy" and "standard_error", one value a time, and "chance".
+      title: above the plot.
+    """
+    figure = _figure((6, 3.5))
+    axes = figure.subplots()
+    bars = [2 * error for error in found["standard_error"]]
+    axes.errorbar(found["times"], found["accuracy"], bars, marker=".", label="test images")
+    axes.axhline(found["chance"], color="gray", ls="--", lw=1, label="the commonest class")
+    axes.set(title=title, xlabel="t", ylabel="accuracy", ylim=(0, 1.02))
+    axes.legend()
     _save(path, figure)
 
 

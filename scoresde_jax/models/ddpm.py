@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from scoresde_jax.models.attention import AttnBlock
 from scoresde_jax.models.blocks import ResnetBlockDDPM
-from scoresde_jax.models.embedding import timestep_embedding
+from scoresde_jax.models.embedding import add_class, check_classes, timestep_embedding
 from scoresde_jax.models.layers import (
     ACTIVATIONS,
     Downsample,
@@ -47,6 +47,8 @@ class DDPM(nn.Module):
       dtype: of the computation; parameters and output are float32.
       remat_resolutions: heights at which the activations within a block are computed a second time
         for the gradient instead of being kept.
+      image_classes: how many classes of images there are to be told of; 0 for a network without.
+      class_dropout: how often a class is left out in training, for guidance without classifier.
     """
 
     features: int = 128
@@ -60,9 +62,12 @@ class DDPM(nn.Module):
     activation: str = "swish"
     dtype: jnp.dtype = jnp.float32
     remat_resolutions: tuple[int, ...] = ()
+    image_classes: int = 0
+    class_dropout: float = 0.1
 
     def __post_init__(self):
         check_choices(self, CHOICES)
+        check_classes("DDPM", self.image_classes, self.conditional)
         super().__post_init__()
 
     @property
@@ -71,19 +76,22 @@ class DDPM(nn.Module):
         return 2 ** (len(self.channel_multipliers) - 1)
 
     @nn.compact
-    def __call__(self, x: Array, label: Array, train: bool = False) -> Array:
+    def __call__(
+        self, x: Array, label: Array, train: bool = False, y: Array | None = None
+    ) -> Array:
         """Maps x, (B, H, W, C), and label, (B,), to the raw output, (B, H, W, C).
 
         Args:
           x: noisy images; H and W divisible by 2 per level below the first.
           label: time label, 999 t or a chain index; ignored if not `conditional`.
           train: whether dropout is on; it then takes the "dropout" key.
+          y: (B,) int32 classes; `image_classes`, or None for all, is no class.
 
         Returns:
           float32, what the network was trained to predict, up to its parameterisation.
         """
         activation = ACTIVATIONS[self.activation]
-        temb = _embed(self, label) if self.conditional else None
+        temb = _embed(self, label, y, train) if self.conditional else None
         h, skips = _encode(self, x.astype(self.dtype), temb, train)
         h = _run_block(self, h, temb, train, h.shape[-1])
         h = _attention(self, h)
@@ -93,11 +101,14 @@ class DDPM(nn.Module):
         return conv3x3(h, x.shape[-1], init_scale=0.0).astype(jnp.float32)
 
 
-def _embed(net: DDPM, label: Array) -> Array:
-    """The time embedding, (B, 4 features)."""
+def _embed(net: DDPM, label: Array, y: Array | None, train: bool) -> Array:
+    """The embedding of time and class, (B, 4 features)."""
     temb = timestep_embedding(label, net.features).astype(net.dtype)
     temb = dense(temb, 4 * net.features)
-    return dense(ACTIVATIONS[net.activation](temb), 4 * net.features)
+    temb = dense(ACTIVATIONS[net.activation](temb), 4 * net.features)
+    if not net.image_classes:
+        return temb
+    return add_class(temb, y, net.image_classes, net.class_dropout, train)
 
 
 def _encode(net: DDPM, x: Array, temb: Array | None, train: bool) -> tuple[Array, list[Array]]:

@@ -20,7 +20,12 @@ from flax import linen as nn
 
 from scoresde_jax.models.attention import AttnBlockpp
 from scoresde_jax.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp
-from scoresde_jax.models.embedding import GaussianFourierProjection, timestep_embedding
+from scoresde_jax.models.embedding import (
+    GaussianFourierProjection,
+    add_class,
+    check_classes,
+    timestep_embedding,
+)
 from scoresde_jax.models.layers import (
     ACTIVATIONS,
     Combine,
@@ -71,6 +76,8 @@ class NCSNpp(nn.Module):
       dtype: of the computation; parameters and output are float32.
       remat_resolutions: heights at which the activations within a block are computed a second time
         for the gradient instead of being kept.
+      image_classes: how many classes of images there are to be told of; 0 for a network without.
+      class_dropout: how often a class is left out in training, for guidance without classifier.
     """
 
     features: int = 128
@@ -93,9 +100,12 @@ class NCSNpp(nn.Module):
     activation: str = "swish"
     dtype: jnp.dtype = jnp.float32
     remat_resolutions: tuple[int, ...] = ()
+    image_classes: int = 0
+    class_dropout: float = 0.1
 
     def __post_init__(self):
         check_choices(self, CHOICES)
+        check_classes("NCSNpp", self.image_classes, self.conditional)
         super().__post_init__()
 
     @property
@@ -104,18 +114,21 @@ class NCSNpp(nn.Module):
         return 2 ** (len(self.channel_multipliers) - 1)
 
     @nn.compact
-    def __call__(self, x: Array, label: Array, train: bool = False) -> Array:
+    def __call__(
+        self, x: Array, label: Array, train: bool = False, y: Array | None = None
+    ) -> Array:
         """Maps x, (B, H, W, C), and label, (B,), to the raw output, (B, H, W, C).
 
         Args:
           x: noisy images; H and W divisible by 2 per level below the first.
           label: time label, see the module's docstring.
           train: whether dropout is on; it then takes the "dropout" key.
+          y: (B,) int32 classes; `image_classes`, or None for all, is no class.
 
         Returns:
           float32, what the network was trained to predict, up to its parameterisation.
         """
-        temb = _embed(self, label)
+        temb = _embed(self, label, y, train)
         h, skips = _encode(self, x.astype(self.dtype), temb, train)
         h = _run_block(self, h, temb, train, h.shape[-1])
         h = _attention(self, h)
@@ -123,13 +136,16 @@ class NCSNpp(nn.Module):
         return _decode(self, h, skips, temb, train, x.shape[-1]).astype(jnp.float32)
 
 
-def _embed(net: NCSNpp, label: Array) -> Array | None:
-    """The time embedding, (B, 4 features); None in an unconditional network."""
+def _embed(net: NCSNpp, label: Array, y: Array | None, train: bool) -> Array | None:
+    """The embedding of time and class, (B, 4 features); None in an unconditional network."""
     temb = CHOICES["embedding"][net.embedding](net, label)
     if not net.conditional:
         return None
     temb = dense(temb.astype(net.dtype), 4 * net.features)
-    return dense(ACTIVATIONS[net.activation](temb), 4 * net.features)
+    temb = dense(ACTIVATIONS[net.activation](temb), 4 * net.features)
+    if not net.image_classes:
+        return temb
+    return add_class(temb, y, net.image_classes, net.class_dropout, train)
 
 
 def _encode(net: NCSNpp, x: Array, temb: Array | None, train: bool) -> tuple[Array, list[Array]]:

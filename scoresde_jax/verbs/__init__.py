@@ -11,7 +11,7 @@ from scoresde_jax.verbs.features import train_features, write_statistics
 from scoresde_jax.verbs.report import report
 from scoresde_jax.verbs.sample import sample
 from scoresde_jax.verbs.sweep import sweep
-from scoresde_jax.verbs.train import train, train_dequantizer
+from scoresde_jax.verbs.train import train, train_classifier, train_dequantizer
 from scoresde_jax.verbs.weights import export_weights, import_weights
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "say",
     "sweep",
     "train",
+    "train_classifier",
     "train_dequantizer",
     "train_features",
     "write_statistics",

@@ -38,6 +38,7 @@ def report(config: build.Config, workdir: pathlib.Path) -> int:
         ("Samples", _samples(workdir, strip)),
         ("Samples against real images", _quality(_json(workdir / "eval" / "quality.json"))),
         ("Likelihood", _picture(workdir / "eval" / "bpd.png", "eval", "of every test image")),
+        *_classifier(workdir),
         ("Samplers", _picture(workdir / "sweep" / "sweep.png", "sweep", "samplers compared")),
         ("Settings", page.settings(config.to_dict())),
         ("Environment", page.table(("what", "which"), _environment())),
@@ -62,6 +63,14 @@ def _missing(mode: str) -> str:
 
 def _picture(path: pathlib.Path, mode: str, caption: str) -> str:
     return page.picture(path.read_bytes(), caption) if path.exists() else _missing(mode)
+
+
+def _classifier(workdir: pathlib.Path) -> list[tuple[str, str]]:
+    """How well the classifier that guides does, in a section of its own where there is one."""
+    path = workdir / "classifier" / "accuracy.png"
+    if not path.exists():
+        return []
+    return [("Classifier", page.picture(path.read_bytes(), "how often it is right, by time"))]
 
 
 def _results(scores: dict[str, Any]) -> str:

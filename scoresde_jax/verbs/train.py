@@ -1,8 +1,10 @@
-"""Training loops: of the score network, and of the flow that dequantizes for it."""
+"""Training loops: of the score network, of the flow that dequantizes for it, and of a guide."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import jax
 import numpy as np
 
 from scoresde_jax import (
@@ -11,6 +13,7 @@ from scoresde_jax import (
     evaluation,
     files,
     programs,
+    recognition,
     reports,
     sharding,
     tasks,
@@ -59,6 +62,32 @@ def train_dequantizer(config: build.Config, workdir: pathlib.Path) -> int:
     return code
 
 
+def train_classifier(config: build.Config, workdir: pathlib.Path) -> int:
+    """Trains the classifier of noisy images that guides; needs no score network.
+
+    Writes what `train` writes, but for samples, into <workdir>/classifier, and accuracy.json and
+    accuracy.png there: how often it is right, by time.
+    """
+    with user_errors():
+        experiment = build.experiment(config)
+        train_set, test_set = (build.dataset(config, split) for split in ("train", "test"))
+        build.check_labels(train_set, config.guide.classes, "config.guide.classes")
+        task, mesh = tasks.guide_task(experiment, config), mesh_of(config, "guide_training")
+        folder = workdir / "classifier"
+        run = open_run(task, config, folder, mesh)
+    code = _train(task, config, run, folder, train_set, test_set, reports.no_snapshot)
+    if code:
+        return code
+    run = open_run(task, config, folder, mesh, must_exist=True)
+    found = recognition.accuracy(experiment, config, run.state.ema_params, test_set, mesh)
+    files.write_json(folder / "accuracy.json", files.plain({"step": run.start, **found}))
+    title = f"{task.title}, {len(test_set.images)} test images"
+    evaluation.accuracy_figure(folder / "accuracy.png", found, title=title)
+    print("\n".join(recognition.lines(found)))
+    say("guide with it: --mode sample --config.sampling.guidance.method=classifier")
+    return 0
+
+
 def _train(
     task: tasks.Task,
     config: build.Config,
@@ -90,7 +119,7 @@ def _train(
         advance = programs.training_program(task, run.mesh)
         while step < section.steps and not stop.received:
             end = chunk_end(step, section)
-            chunk = _stack(batches, end - step, section.n_jitted_steps)
+            chunk = _stack(batches, end - step, section.n_jitted_steps, task.columns)
             state, metrics = advance(state, chunk, end - step)
             step = end
             due.report(step, state, metrics)
@@ -121,7 +150,10 @@ def chunk_end(step: int, section: build.Config) -> int:
     return min(section.steps, *((step // section[n] + 1) * section[n] for n in names))
 
 
-def _stack(batches: Iterator[dict[str, np.ndarray]], count: int, size: int) -> np.ndarray:
-    """`count` batches of images, filled up with the last to `size`: (size, B, H, W, C)."""
-    images = [next(batches)["image"] for _ in range(count)]
-    return np.stack(images + images[-1:] * (size - count))
+def _stack(
+    batches: Iterator[dict[str, np.ndarray]], count: int, size: int, columns: Callable
+) -> Any:
+    """What is taken of `count` batches, filled up with the last to `size`: (size, B, ...) each."""
+    taken = [columns(next(batches)) for _ in range(count)]
+    filled = taken + taken[-1:] * (size - count)
+    return jax.tree.map(lambda *parts: np.stack(parts), *filled)
