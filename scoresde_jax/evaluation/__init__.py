@@ -4,6 +4,7 @@ from scoresde_jax.evaluation.figures import (
     accuracy_figure,
     bpd_figure,
     image_grid,
+    restoration_figure,
     save_png,
     sweep_figure,
     training_figure,
@@ -14,6 +15,7 @@ from scoresde_jax.evaluation.kernel import kernel_distance
 from scoresde_jax.evaluation.moments import Moments, Sums, moments, no_sums
 from scoresde_jax.evaluation.neighbours import precision_recall
 from scoresde_jax.evaluation.projection import Projection, principal_components
+from scoresde_jax.evaluation.similarity import psnr, ssim
 
 __all__ = [
     "Moments",
@@ -29,7 +31,10 @@ __all__ = [
     "no_sums",
     "precision_recall",
     "principal_components",
+    "psnr",
+    "restoration_figure",
     "save_png",
+    "ssim",
     "sweep_figure",
     "training_figure",
 ]

@@ -144,6 +144,33 @@ def sweep_figure(path: files.Path, rows: Sequence[dict], *, real: float, title: 
     _save(path, figure)
 
 
+def restoration_figure(path: files.Path, columns: Mapping[str, np.ndarray], *, title: str) -> None:
+    """Shows images column by column, a name above each.
+
+    Args:
+      columns: name -> (N, H, W, C) uint8, one row for each of N images.
+      title: above the names.
+    """
+    parts = list(columns.values())
+    channels = max(part.shape[-1] for part in parts)
+    rows = np.stack([np.broadcast_to(p, (*p.shape[:-1], channels)) for p in parts], axis=1)
+    across, width = rows.shape[1], rows.shape[3]
+    grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=across)
+    inches = max(8.0, grid.shape[1] / 120)
+    figure = _figure((inches, inches * grid.shape[0] / grid.shape[1] + 0.6))
+    axis = figure.subplots()
+    axis.imshow(grid, interpolation="nearest")
+    pitch = grid.shape[1] / (across * (width + 1) - 1)  # pixels of the grid per pixel
+    places = [(i * (width + 1) + width / 2) * pitch - 0.5 for i in range(across)]
+    axis.set_xticks(places, list(columns))
+    axis.set_yticks([])
+    axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axis.set_title(title, fontsize=10)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    _save(path, figure)
+
+
 def _figure(size: tuple[float, float]):
     """A figure without pyplot, whose global state and back-end choice a library leaves alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
