@@ -104,7 +104,7 @@ def sampling(sde: str) -> ConfigDict:
             "method": "none",  # or "classifier", "classifier_free", "auto"
             "scale": 1.0,
             "interval": (0.0, 1.0),  # of times; beyond them the method changes nothing
-            "class": config_dict.placeholder(int),  # None: every class in turn
+            "image_class": config_dict.placeholder(int),  # None: every class in turn
             "weaker": config_dict.placeholder(str),  # of "auto": the workdir of the weaker model
         },
         "pc": {

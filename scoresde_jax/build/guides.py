@@ -98,11 +98,11 @@ def guided(config: Config, experiment: Experiment, weaker: Experiment | None = N
     known = {"none": 0, "classifier": config.guide.classes}
     classes = known.get(section.method, experiment.classes)
     if classes:
-        guidance.class_labels(section["class"], classes, 1, f"{where}.class")
-    elif section["class"] is not None:
+        guidance.class_labels(section.image_class, classes, 1, f"{where}.image_class")
+    elif section.image_class is not None:
         raise ValueError(
-            f"{where}.class is {section['class']}, and method {section.method!r} of this network "
-            "knows no classes; choose another .method, or leave .class None."
+            f"{where}.image_class is {section.image_class}, and method {section.method!r} of this "
+            "network knows no classes; choose another .method, or leave .image_class None."
         )
     other = {"guide": lambda: guide(config, experiment)}.get(needs, lambda: weaker)()
     return Guided(needs, classes, lambda params: make(experiment, other, section, *params))

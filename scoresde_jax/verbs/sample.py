@@ -59,7 +59,7 @@ def sample(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> 
         name = f"{name}_{section.guidance.method}"
     if labels is not None:
         columns["labels"] = labels[:num_samples]
-        across = guided.classes if section.guidance["class"] is None else None
+        across = guided.classes if section.guidance.image_class is None else None
     target = workdir / "samples" / f"{name}_{run.start}.npz"
     files.write_npz(target, columns)
     grid = evaluation.image_grid(columns["samples"], columns=across)
@@ -78,7 +78,7 @@ def _labels(section: build.Config, classes: int, count: int) -> np.ndarray | Non
     if not classes:
         return None
     whole = -(-count // section.batch_size) * section.batch_size
-    return np.asarray(guidance.class_labels(section.guidance["class"], classes, whole))
+    return np.asarray(guidance.class_labels(section.guidance.image_class, classes, whole))
 
 
 def _encode(config: build.Config, workdir: pathlib.Path, *, num_samples: int) -> int:

@@ -93,7 +93,7 @@ def test_a_classifier_at_scale_0_changes_nothing(trained, plain):
 
 def test_classifier_free_draws_the_class_that_is_asked_for(trained, plain):
     every = sampled(trained, method="classifier_free", scale=1.0)
-    one = sampled(trained, method="classifier_free", scale=1.0, **{"class": 3})
+    one = sampled(trained, method="classifier_free", scale=1.0, image_class=3)
     np.testing.assert_array_equal(one["labels"], [3] * 12)
     np.testing.assert_array_equal(every["samples"][3], one["samples"][3])
     assert (every["samples"] != one["samples"]).any()
@@ -111,8 +111,11 @@ def test_a_model_guided_by_itself_is_itself(trained):
     ("settings", "message"),
     [
         ({"method": "classifire"}, "Did you mean 'classifier'?"),
-        ({"method": "classifier", "class": 10}, r"guidance\.class is 10; there are 10 classes"),
-        ({"method": "none", "class": 1}, r"guidance\.class is 1, and method 'none'"),
+        (
+            {"method": "classifier", "image_class": 10},
+            r"guidance\.image_class is 10; there are 10 classes",
+        ),
+        ({"method": "none", "image_class": 1}, r"guidance\.image_class is 1, and method 'none'"),
         ({"method": "classifier", "interval": (0.5, 0.1)}, r"guidance\.interval is \(0\.5, 0\.1\)"),
         ({"method": "auto"}, r"method is 'auto', and \.weaker is None"),
         ({"method": "classifier_free"}, "needs a network that knows classes"),
