@@ -13,7 +13,7 @@ harder. zeta = 1 goes with about 1,000 steps. Nothing about it is exact.
 import jax
 import jax.numpy as jnp
 
-from scoresde_jax.posterior.ladder import down, ladder
+from scoresde_jax.posterior.ladder import Row, rows
 from scoresde_jax.posterior.operators.linear import Operator, check_problem, forward_of
 from scoresde_jax.sampling.change import denoised
 from scoresde_jax.sampling.fixed import fixed_cost, shaken
@@ -50,25 +50,37 @@ def dps_sample(
       ValueError: the operator does not go with y and shape; noise_std < 0.
     """
     check_problem(operator, y, shape, noise_std, steps)
-    levels = ladder(sde, grid, steps, t_min)
-    scale = jnp.hypot(levels.alpha, levels.std)
     prior_key, loop_key = jax.random.split(key)
 
-    def step(x: Array, row: tuple) -> tuple[Array, None]:
-        i, t, (keep, weight, noise), pull = row
+    def step(x: Array, row: Row) -> tuple[Array, None]:
+        return dps_step(loop_key, sde, score_fn, operator, y, x, row, zeta=zeta), None
 
-        def misfit(x: Array) -> tuple[Array, Array]:
-            x0 = denoised(sde, score_fn, x, t)
-            residual = y - forward_of(operator)(x0)
-            return jnp.sum(residual.reshape(x.shape[0], -1) ** 2, axis=-1), x0
-
-        square, pull_back, x0 = jax.vjp(misfit, x, has_aux=True)
-        # grad |r| = grad |r|^2 / 2 |r|, and 0 where r = 0.
-        slope = jnp.where(square > 0, 0.5 / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-        gradient = pull_back(slope)[0]
-        x = shaken(loop_key, i, keep * x + weight * x0, noise)
-        return x - pull * gradient, None
-
-    rows = (jnp.arange(steps + 1), levels.times, down(levels), zeta * scale[1:] * scale[:-1])
-    x, _ = jax.lax.scan(step, sde.prior_sample(prior_key, shape), rows)
+    x = sde.prior_sample(prior_key, shape)
+    x, _ = jax.lax.scan(step, x, rows(sde, grid, steps, t_min))
     return fixed_cost(x, steps + 1)
+
+
+def dps_step(
+    key: Array,
+    sde: SDE,
+    score_fn: ScoreFn,
+    operator: Operator,
+    y: Array,
+    x: Array,
+    row: Row,
+    *,
+    zeta: float,
+) -> Array:
+    """One step of `dps_sample`, whose key is the same for all: x at the next level."""
+
+    def misfit(x: Array) -> tuple[Array, Array]:
+        x0 = denoised(sde, score_fn, x, row.t)
+        residual = y - forward_of(operator)(x0)
+        return jnp.sum(residual.reshape(x.shape[0], -1) ** 2, axis=-1), x0
+
+    square, pull_back, x0 = jax.vjp(misfit, x, has_aux=True)
+    # grad |r| = grad |r|^2 / 2 |r|, and 0 where r = 0.
+    slope = jnp.where(square > 0, 0.5 / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    gradient = pull_back(slope)[0]
+    keep, weight, noise = row.down
+    return shaken(key, row.i, keep * x + weight * x0, noise) - zeta * row.scale * gradient

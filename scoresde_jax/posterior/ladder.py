@@ -37,6 +37,15 @@ class Down(NamedTuple):
     noise: Array  # (steps + 1,) std
 
 
+class Row(NamedTuple):
+    """What one step knows; stacked, (steps + 1,) each, what all do."""
+
+    i: Array  # which step
+    t: Array  # where it starts
+    down: Down
+    scale: Array  # c_s c_t of both ends, c = sqrt(alpha^2 + std^2)
+
+
 def ladder(sde: SDE, grid: Grid, steps: int, t_min: float) -> Ladder:
     """The levels on a grid."""
     times = grid(sde, steps, t_min)
@@ -50,3 +59,10 @@ def down(levels: Ladder) -> Down:
     shrink = (std[1:] * alpha[:-1]) / (std[:-1] * alpha[1:])  # e^-h
     fresh = (1 - shrink) * (1 + shrink)
     return Down(shrink * std[1:] / std[:-1], alpha[1:] * fresh, std[1:] * jnp.sqrt(fresh))
+
+
+def rows(sde: SDE, grid: Grid, steps: int, t_min: float) -> Row:
+    """All steps on a grid, for a loop over them."""
+    levels = ladder(sde, grid, steps, t_min)
+    scale = jnp.hypot(levels.alpha, levels.std)
+    return Row(jnp.arange(steps + 1), levels.times, down(levels), scale[1:] * scale[:-1])

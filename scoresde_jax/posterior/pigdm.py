@@ -12,10 +12,11 @@ from functools import partial
 
 import jax.numpy as jnp
 
+from scoresde_jax.posterior.ladder import Row
 from scoresde_jax.posterior.likelihood import likelihood
 from scoresde_jax.posterior.operators.linear import LinearOperator, check_linear, check_problem
-from scoresde_jax.sampling.change import alpha_std
-from scoresde_jax.sampling.fixed import Method, grid_sample
+from scoresde_jax.sampling.change import alpha_std, denoised
+from scoresde_jax.sampling.fixed import Method, grid_sample, shaken
 from scoresde_jax.sampling.grids import Grid, log_snr_grid
 from scoresde_jax.sampling.multistep import sde_dpm_solver_1
 from scoresde_jax.sde import SDE
@@ -58,6 +59,29 @@ def pigdm_sample(
         pigdm_score, sde, score_fn, operator, y, noise_std=noise_std, prior_std=prior_std
     )
     return grid_sample(key, sde, score, shape, method=method, grid=grid, steps=steps, t_min=t_min)
+
+
+def pigdm_step(
+    key: Array,
+    sde: SDE,
+    score_fn: ScoreFn,
+    operator: LinearOperator,
+    y: Array,
+    x: Array,
+    row: Row,
+    *,
+    noise_std: float,
+    prior_std: float = 1.0,
+) -> Array:
+    """One step of `pigdm_sample` with its default method, the last one to the data among them.
+
+    The key is the same for all steps.
+    """
+    score = partial(
+        pigdm_score, sde, score_fn, operator, y, noise_std=noise_std, prior_std=prior_std
+    )
+    keep, weight, noise = row.down
+    return shaken(key, row.i, keep * x + weight * denoised(sde, score, x, row.t), noise)
 
 
 def pigdm_score(

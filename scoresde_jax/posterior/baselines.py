@@ -1,0 +1,53 @@
+"""Restorations without a model, which solvers are held beside, and what a measurement looks like.
+
+A^+ y                       the smallest image: grey, or 0, where nothing is known
+m + A^+ (y - A m)           the one nearest to an image m, as that of the mean colour
+the nearest known pixel     of masks; of a small image its enlargement by whole pixels
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from scoresde_jax.posterior.operators import LinearOperator, Mask, check_operator, pseudo_inverse
+from scoresde_jax.types import Array
+
+
+def picture_of(operator: LinearOperator, y: Array, image_shape: tuple[int, ...]) -> Array:
+    """A measurement as an image (B, H, W, C): its pixels enlarged if it is one, else A^+ y."""
+    if not measures_pictures(operator, image_shape):
+        return pseudo_inverse(operator, y)
+    down, right = image_shape[0] // y.shape[1], image_shape[1] // y.shape[2]
+    picture = jnp.repeat(jnp.repeat(y, down, axis=1), right, axis=2)
+    return jnp.broadcast_to(picture, (y.shape[0], *image_shape))
+
+
+def measures_pictures(operator: LinearOperator, image_shape: tuple[int, ...]) -> bool:
+    """Whether y is an image too: small, blurred or grey."""
+    shape = check_operator(operator, (1, *image_shape))[1:]
+    if len(shape) != 3 or shape[2] not in (1, image_shape[2]):
+        return False
+    whole = all(n % m == 0 for n, m in zip(image_shape[:2], shape[:2], strict=True))
+    return whole and bool(jnp.allclose(operator.forward(jnp.ones((1, *image_shape))), 1, atol=1e-5))
+
+
+def nearest(operator: LinearOperator, y: Array, image_shape: tuple[int, ...]) -> Array:
+    """For each pixel the nearest that was measured, (B, H, W, C); A^+ y where y has no pixels."""
+    if not isinstance(operator, Mask):
+        return picture_of(operator, y, image_shape)
+    known = np.asarray(operator.known.mask)
+    x = operator.adjoint(y)
+    filled = []
+    for channel in range(known.shape[2]):
+        missing = ~known[..., channel]
+        places = ndimage.distance_transform_edt(
+            missing, return_distances=False, return_indices=True
+        )
+        rows, columns = np.asarray(places)
+        filled.append(x[:, rows, columns, channel])
+    return jnp.stack(filled, axis=-1)
+
+
+def closest_to(operator: LinearOperator, y: Array, image: Array) -> Array:
+    """m + A^+ (y - A m) for an image m that broadcasts to (B, H, W, C)."""
+    return image + pseudo_inverse(operator, y - operator.forward(image))
