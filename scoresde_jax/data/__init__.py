@@ -16,6 +16,7 @@ from scoresde_jax.data.arrays import array_images as _arrays
 from scoresde_jax.data.digits import digits as _digits
 from scoresde_jax.data.emoji import emoji as _emoji
 from scoresde_jax.data.folder import folder_images as _folder
+from scoresde_jax.data.given import given_images as given_images
 from scoresde_jax.data.names import published as _published
 from scoresde_jax.data.pictures import CorruptImage as CorruptImage
 from scoresde_jax.data.pictures import UnsuitableImage as UnsuitableImage

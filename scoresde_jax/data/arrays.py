@@ -95,6 +95,27 @@ def array_images(path: str | os.PathLike, request: Request) -> Dataset:
     )
 
 
+def plain_array(path: Path) -> tuple[np.ndarray, int, tuple[float, float]]:
+    """The images of a file as they are, whatever their split; levels and bounds.
+
+    Raises:
+      ValueError: the file holds objects, or no images.
+    """
+    opened = _opened(path)
+    if isinstance(opened, np.ndarray):
+        return np.asarray(opened), 256, (0.0, 1.0)
+    with opened:
+        key = next((key for key in IMAGE_KEYS if key in opened), None)
+        if key is None:
+            raise ValueError(
+                f"{path} holds {', '.join(opened) or 'nothing'}; expected an array named 'images'."
+            )
+        images = _member(path, opened, key, Request("test"))
+        levels = int(opened["levels"]) if "levels" in opened else 256
+        bounds = _bounds(path, opened["bounds"]) if "bounds" in opened else (0.0, 1.0)
+        return images, levels, bounds
+
+
 def _opened(path: Path) -> Any:
     """A memory map of a .npy file, or an open .npz file."""
     try:
