@@ -26,6 +26,7 @@ MODES = {
     "eval": "scores the test set (bits/dim of the flow and of the bound) and, with "
     "--config.eval.enable_fid, measures samples",
     "sample": "draws images",
+    "restore": "restores degraded images, those of the test set or --input, by config.posterior",
     "sweep": "compares samplers: quality against evaluations, a table and a plot",
     "report": "puts all that the workdir holds into report.html",
     "data": "says what the data set contains, and shows it",
@@ -54,6 +55,11 @@ flags.DEFINE_string(
     "The file for --mode import: a checkpoint of score_sde or score_flow (JAX), a .pth of "
     "score_sde_pytorch, or what --mode export wrote.",
 )
+flags.DEFINE_string(
+    "input",
+    None,
+    "The file for --mode restore: a picture, or .npy or .npz with pictures, of the data's size.",
+)
 flags.DEFINE_integer(
     "cpu_devices",
     None,
@@ -69,6 +75,8 @@ SOURCE_AND_IMPORT = (
     "reads one."
 )
 
+INPUT_AND_RESTORE = "--input FILE goes with --mode restore; no other mode reads one."
+
 
 def main(argv: list[str]) -> int:
     """Runs one verb; returns the exit code."""
@@ -78,6 +86,8 @@ def main(argv: list[str]) -> int:
         return fail(NO_CONFIG)
     if (FLAGS.source is not None) != (FLAGS.mode == "import"):
         return fail(SOURCE_AND_IMPORT)
+    if FLAGS.input is not None and FLAGS.mode != "restore":
+        return fail(INPUT_AND_RESTORE)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
     from scoresde_jax import sharding
@@ -90,6 +100,7 @@ def main(argv: list[str]) -> int:
         workdir=FLAGS.workdir or run_lib.default_workdir(config_path()),
         num_samples=FLAGS.num_samples,
         source=FLAGS.source or "",
+        input=FLAGS.input or "",
     )
 
 

@@ -20,6 +20,7 @@ VERBS = {
     "train_classifier": Verb(verbs.train_classifier),
     "eval": Verb(verbs.evaluate),
     "sample": Verb(verbs.sample, ("num_samples",)),
+    "restore": Verb(verbs.restore, ("input",)),
     "sweep": Verb(verbs.sweep),
     "report": Verb(verbs.report),
     "data": Verb(verbs.describe_data),
@@ -35,14 +36,14 @@ def run(config: build.Config, *, mode: str, workdir: str | pathlib.Path, **optio
 
     Args:
       mode: a name of VERBS.
-      options: `num_samples`, `source`; each verb takes its own of them.
+      options: `num_samples`, `source`, `input`; each verb takes its own of them.
 
     Raises:
       UserError: config, data or workdir do not fit.
       RunError: training diverged.
     """
     verb = VERBS[mode]
-    own = {name: options[name] for name in verb.options}
+    own = {name: options[name] for name in verb.options if name in options}
     return verb.function(build.resolve(config), pathlib.Path(workdir), **own)
 
 

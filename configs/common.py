@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict, config_dict
 
+from configs.inverse import posterior
+
 # Smallest time of sampling, as in 2021; training and likelihood start at 1e-5 everywhere.
 SAMPLING_T_MIN = {"ve": 1e-5, "vp": 1e-3, "subvp": 1e-3, "linear_ve": 1e-3}
 
@@ -46,6 +48,7 @@ def base(sde: str) -> ConfigDict:
     config.sweep = sweep()
     config.eval = evaluation()
     config.classifier = classifier()
+    config.posterior = posterior()
     for name, section in (dequantizer() | guide()).items():
         config[name] = section
     return config

@@ -46,6 +46,14 @@ from scoresde_jax.build.likelihoods import (
     dequantizers,
     learned_dequantizer,
 )
+from scoresde_jax.build.posterior import (
+    OPERATORS,
+    RESTORERS,
+    Restorer,
+    from_unit,
+    restorer,
+    to_unit,
+)
 from scoresde_jax.build.samplers import CORRECTORS, GRIDS, PAIRS, PREDICTORS, SOLVERS, sampler
 
 __all__ = [
@@ -59,11 +67,13 @@ __all__ = [
     "LOSSES",
     "METHODS",
     "NETWORKS",
+    "OPERATORS",
     "PAIRS",
     "PARAMETERIZATIONS",
     "PREDICTORS",
     "PROBES",
     "REDUCTIONS",
+    "RESTORERS",
     "SDES",
     "SOLVERS",
     "TIMES",
@@ -72,6 +82,7 @@ __all__ = [
     "Experiment",
     "Guide",
     "Guided",
+    "Restorer",
     "adam_to_zero",
     "check_labels",
     "dataset",
@@ -81,9 +92,12 @@ __all__ = [
     "extractor",
     "guide",
     "guided",
+    "from_unit",
     "learned_dequantizer",
     "optimizer",
     "resolve",
+    "restorer",
     "sampler",
     "with_model",
+    "to_unit",
 ]

@@ -9,6 +9,7 @@ from scoresde_jax.verbs.data import describe_data
 from scoresde_jax.verbs.evaluate import evaluate
 from scoresde_jax.verbs.features import train_features, write_statistics
 from scoresde_jax.verbs.report import report
+from scoresde_jax.verbs.restore import restore
 from scoresde_jax.verbs.sample import sample
 from scoresde_jax.verbs.sweep import sweep
 from scoresde_jax.verbs.train import train, train_classifier, train_dequantizer
@@ -21,6 +22,7 @@ __all__ = [
     "export_weights",
     "import_weights",
     "report",
+    "restore",
     "sample",
     "say",
     "sweep",
