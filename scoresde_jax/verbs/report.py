@@ -94,12 +94,15 @@ def _quality(found: dict[str, Any]) -> str:
     """Distances of eval/quality.json beside their yardsticks, and all that they depend on."""
     if not found:
         return page.paragraph("Not there yet: --mode eval --config.eval.enable_fid makes it.")
-    distances = {"samples": found["frechet_distance"], **found.get("yardsticks", {})}
     rows = []
-    for name, distance in distances.items():
+    everything = {"images": found["provenance"]["images"], **found["frechet_distance"]}
+    distances = [("samples", everything), *found.get("yardsticks", {}).items()]
+    for name, distance in distances:
         low, high = distance.get("interval", (None, None))
         interval = "" if low is None else f"{low:.3g} to {high:.3g}"
-        rows.append(("Frechet distance", name, f"{distance['mean']:.4g}", interval))
+        sets = f"{distance['sets']} x " if distance.get("sets", 1) > 1 else ""
+        of = f"{sets}{distance['images']:,} {name}"
+        rows.append(("Frechet distance", of, f"{distance['mean']:.4g}", interval))
     for name in ("kernel_distance", "precision", "recall", "inception_score"):
         if name in found:
             value = found[name]
