@@ -287,6 +287,7 @@ def data(name: str, *, size: int, channels: int, levels: int | None, **options: 
         "path": config_dict.placeholder(str),  # of your own data: docs/data.md
         "on_corrupt": "error",  # or "skip"
         "test_fraction": 0.1,  # held out, where a source has no split of its own
+        "workers": 0,  # processes that decode images which RAM does not hold
     }
     return ConfigDict(section | options)
 

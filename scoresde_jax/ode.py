@@ -50,6 +50,7 @@ class State(NamedTuple):
     rejected: Array  # (B,) bool, the last attempt failed
     attempts: Array  # (B,) int32, steps tried
     nfe: Array  # (B,) int32, evaluations of f
+    turns: Array  # (B,) int32, turns that passed: evaluations, and waits for others
     stuck: Array  # (B,) bool, the step fell below the spacing of times
     args: PyTree  # what f is given besides t and y; (B, ...) leaves
 
@@ -102,7 +103,7 @@ def start(
     slopes = jax.tree.map(lambda k: jnp.zeros((batch, stages, *k.shape[1:]), k.dtype), y0)
     t = jnp.full((batch,), t0, first.dtype)
     none, nothing = jnp.zeros(batch, jnp.int32), jnp.zeros(batch, bool)
-    return State(t, y0, slopes, none, jnp.zeros_like(t), nothing, none, none, nothing, args)
+    return State(t, y0, slopes, none, jnp.zeros_like(t), nothing, none, none, none, nothing, args)
 
 
 def active(state: State, t1: float | Array, max_steps: int | Array) -> Array:
@@ -148,7 +149,8 @@ def advance(
         if leading is not None and pair.idle:
             idle = jnp.any(stage == _STAGE - 1 + jnp.asarray(pair.idle))
             field = partial(jax.lax.cond, idle, leading, f)
-        return _turn(field, state, t1, moving, rtol, atol, pair), turn + 1
+        after = _turn(field, state, t1, moving, rtol, atol, pair)
+        return after._replace(turns=state.turns + here), turn + 1
 
     return jax.lax.while_loop(go_on, turn, (state, jnp.zeros((), jnp.int32)))[0]
 
@@ -209,6 +211,7 @@ def _turn(
         rejected=jnp.where(last, ~accepted, state.rejected),
         attempts=state.attempts + last,
         nfe=state.nfe + moving,
+        turns=state.turns,
         stuck=state.stuck | (last & ~accepted & (h_new < spacing)),
         args=state.args,
     )

@@ -196,8 +196,8 @@ class Scorer:
             "nfe": found.nfe,
             "converged": found.converged,
         }
-        # Whoever moved last has moved in every turn.
-        turns = jnp.max(after.nfe - before.nfe)
+        # Whoever was there last was there in every turn.
+        turns = jnp.max(after.turns - before.turns)
         return compaction.Segment((after, added), flow.active(after), outcome, turns)
 
     def _bound(self, dequantizer, params, images, index, draw):

@@ -20,7 +20,10 @@ from scoresde_jax.types import Array
 
 # Of the sections that give parameters their meaning, keys that do not: where the data are, and how
 # a network is computed.
-FREE_KEYS = ("data_dir", "path", "on_corrupt", "test_fraction", "dtype", "remat_resolutions")
+FREE_KEYS = (
+    *("data_dir", "path", "on_corrupt", "test_fraction", "workers"),
+    *("dtype", "remat_resolutions"),
+)
 # Keys that are younger than some checkpoints, and what held before.
 BEFORE = {"image_classes": 0, "class_dropout": 0.1}
 POLL = 5.0  # seconds between looks at a folder that is waited for

@@ -37,7 +37,7 @@ def score(batch_size, devices, samples=1, kinds=KINDS, images=None, **settings):
     scorer = scoring.Scorer(experiment, params, config, mesh, dequantizers)
     if images is None:
         images = build.dataset(config, "test").images[:IMAGES]
-    columns = scorer.columns(images, np.arange(IMAGES), Progress("eval", 1))
+    columns = scorer.columns(images, np.arange(len(images)), Progress("eval", 1))
     return columns, config
 
 
@@ -67,6 +67,19 @@ def test_every_image_is_scored_once_and_in_order(scored):
             assert len(np.unique(columns[f"{kind}/logp"])) == IMAGES
             assert (columns[f"{kind}/logp_standard_error"] > 0).all()
             np.testing.assert_array_equal(columns[f"{kind}/bound_nfe"], 5)
+
+
+def test_each_digit_counts_once_whatever_the_batch():
+    """The whole test set: batches that do not divide it, and one that is larger than it."""
+    images = build.dataset(commands.tiny_config("subvp"), "test").images
+    loose = {"likelihood__rtol": 0.1, "likelihood__atol": 0.1, "likelihood__bound__draws": 1}
+    found = [
+        score(size, devices, kinds=("uniform",), images=images, **loose)[0]["uniform/logp"]
+        for size, devices in ((7, 1), (64, 4), (300, 4))
+    ]
+    for values in found:
+        assert len(values) == 297 and np.isfinite(values).all()
+        np.testing.assert_allclose(values / DIMS, found[0] / DIMS, rtol=0, atol=1e-4)
 
 
 def test_scores_are_those_of_the_library(scored):

@@ -100,7 +100,12 @@ def _train(
     """The training loop: chunks of steps, and between them what is due."""
     section = task.section
     with user_errors():
-        batches = data.batches(train_set, batch_size=section.batch_size, seed=section.seed)
+        batches = data.batches(
+            train_set,
+            batch_size=section.batch_size,
+            seed=section.seed,
+            workers=config.data.workers,
+        )
         if run.start > section.steps:
             raise ValueError(
                 f"{workdir} is trained to step {run.start} already, beyond "
@@ -130,7 +135,7 @@ def _train(
         if stop.received and step > run.start:  # a signal may have come after the save was decided
             due.check_finite(step, metrics)
             run.checkpoints.save(state, config=resolved, data=batches.get_state())
-        for resource in (progress, records, run.checkpoints):
+        for resource in (progress, records, batches, run.checkpoints):
             resource.close()  # waits for the last checkpoint
     evaluation.training_figure(workdir / "training.png", training.read_records(workdir))
     say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")

@@ -7,7 +7,7 @@ from PIL import Image
 from verb_runs import names, run_quickly, succeed
 
 from configs.vp import cifar10, folder
-from scoresde_jax import files, verbs
+from scoresde_jax import data, files, verbs
 
 
 def shortened(config, **settings):
@@ -33,9 +33,11 @@ def test_a_folder_of_pictures_trains_as_a_command(tmp_path):
     assert before["path"] == str(path) and before["image_size"] == 32
 
 
-def test_a_folder_of_pictures_trains_by_default(tmp_path):
+def test_a_folder_of_pictures_trains_by_default_also_with_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(data.load, "__kwdefaults__", data.load.__kwdefaults__ | {"ram_limit": 0})
     path = write_folder(tmp_path / "mine", made(24, 40, 36))
-    config = shortened(folder.get_config(), **{"data.path": str(path)})
+    settings = {"data.path": str(path), "data.workers": 1}
+    config = shortened(folder.get_config(), **settings)
     assert run_quickly(config, "train", tmp_path / "run") == 0
     looks_right(tmp_path / "run")
 
