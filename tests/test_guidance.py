@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gaussian import default_sde
-from mixture import APART
+from mixture import APART as SHARED
+from mixture import Mixture
 
 from scoresde_jax import guidance
 from scoresde_jax.sampling import decode
@@ -14,6 +15,9 @@ from scoresde_jax.sde import SubVPSDE
 X = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
 T = np.array([0.05, 0.2, 0.4, 0.6, 0.8, 1.0], np.float32)
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.int32)
+
+# Arrays of its own: jax remembers in how many bits it closed over an array, and others use 64.
+APART = Mixture(*(np.copy(part) for part in (SHARED.weight, SHARED.mean, SHARED.std)))
 
 
 def log_probs(sde):
