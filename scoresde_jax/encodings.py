@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from scoresde_jax import build, sampling, sharding
+from scoresde_jax.progress import Progress
 from scoresde_jax.types import Samples, bcast
 
 COLUMNS = 9  # images from one end of an interpolation to the other, or from noise to image
@@ -92,6 +93,34 @@ def _strips(experiment: build.Experiment, decoded: Samples, columns: int) -> Str
     pixels = jnp.where(bcast(whole, x), experiment.to_pixels(x), jnp.uint8(0))
     parts = (np.asarray(part) for part in (pixels, decoded.nfe, decoded.converged))
     return Strips(*(part.reshape(-1, columns, *part.shape[1:]) for part in parts))
+
+
+def in_batches(
+    program: Callable[[Any, jax.Array], Samples],
+    params: Any,
+    x: np.ndarray,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+    progress: Progress,
+) -> Samples:
+    """Carries any number of images, or latents, through the flow, as many at a time as fit.
+
+    Args:
+      program: compiled; of the parameters and x (batch_size, ...), as of `experiment.encode`.
+      x: (N, ...); the last batch is filled up with its first.
+      batch_size: a multiple of the devices.
+      progress: counts to N.
+    """
+    parts = []
+    for first in range(0, len(x), batch_size):
+        part = x[first : first + batch_size]
+        filled = np.concatenate([part, *[part[:1]] * (batch_size - len(part))])
+        found = program(params, jax.device_put(filled, sharding.batch_sharded(mesh)))
+        parts.append(jax.device_get(found))
+        progress.update(first + len(part))
+    progress.close()
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(x)], *parts)
 
 
 LATENTS: dict[str, Callable[..., Strips]] = {
