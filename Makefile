@@ -3,7 +3,7 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench check-report mutate lock clean
+.PHONY: setup demo test lint bench notebooks check-report mutate lock clean
 
 demo: $(VENV)/.installed  ## train, score and sample the digits model; a few minutes on two cores
 	$(BIN)/python demo.py
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed  ## times per step and evaluation, into runs/bench.json
 	$(BIN)/python -m benchmarks.bench
 
+notebooks: $(VENV)/.installed  ## run notebooks/*.py into the .ipynb that are committed; minutes each
+	$(BIN)/python -m notebooks.run
+
 check-report: $(VENV)/.installed  ## open the demo's report.html in headless Chromium
 	$(BIN)/python -m tests.check_report $(or $(REPORT),runs/demo/report.html)
 
@@ -39,7 +42,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 lock:  ## resolve requirements.lock anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --extra dev --no-annotate --no-header --no-emit-index-url setup.cfg -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --extra dev --extra notebooks --no-annotate --no-header --no-emit-index-url setup.cfg -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import weight_files
+from random_parameters import quickly
 
 from scoresde_jax import build, files, interop, sharding, training
 
@@ -168,6 +169,39 @@ def test_import_and_export_and_import_are_lossless(copy, tmp_path):
     assert_same_state(restored(again, config)[0], restored(copy, config)[0])
 
 
+HALF = {"export__contents": "averages", "export__dtype": "float16"}
+
+
+def test_averages_in_half_precision_go_on(copy, tmp_path):
+    succeed(*arguments(copy, "export", **HALF))
+    source = copy / "export" / f"params_{STEP}.safetensors"
+    state, _, _ = restored(copy, commands.tiny_config("subvp"))
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    assert 2 * numbers < source.stat().st_size < 2 * numbers + 20_000  # names and the config
+
+    again = tmp_path / "again"
+    message = succeed(*arguments(again, "import", "--source", str(source)))
+    assert f"{source} has no parameters; the averaged ones take their place" in message
+    assert f"{source} has no optimiser moments; training goes on with fresh ones" in message
+    came, step, _ = restored(again, commands.tiny_config("subvp"))
+    rounded = jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), state)
+    assert step == STEP
+    assert_same_state(came.ema_params, rounded.ema_params)
+    assert_same_state(came.params, rounded.ema_params)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"export__dtype": "float16"}, "set config.export.contents to 'averages'"),
+        ({"export__contents": "average"}, "Did you mean 'averages'?"),
+        (HALF | {"export__dtype": "float8"}, "config.export.dtype is 'float8'; known: float32"),
+    ],
+)
+def test_an_export_that_is_none(copy, settings, message):
+    assert message in fail(copy, *arguments(copy, "export", **settings))
+
+
 # ------------------------------------------------------------------------------------- golden files
 
 OF_2021 = {  # of the tests' NCSN++ networks, on 32 pixels, where half the size is 16
@@ -218,10 +252,7 @@ def test_the_score_is_that_of_2021(tmp_path, sde, name, settings, source):
         t, wanted = np.log(label / low) / np.log(high / low), output
     # On 8 pixels the level with attention has 4; parameters do not know the size.
     network = experiment.network.clone(attention_resolutions=(4,))
-    score_fn = jax.jit(
-        experiment._replace(network=network).score_fn(state.ema_params),
-        compiler_options=commands.COMPILER,
-    )
+    score_fn = quickly(experiment._replace(network=network).score_fn(state.ema_params))
     error = np.abs(score_fn(x, t) - wanted).max(axis=(1, 2, 3))
     # The labels went through t; sines of 2 pi 16 log sigma feel the rounding.
     assert (error < 1e-4 * np.abs(wanted).max(axis=(1, 2, 3))).all()

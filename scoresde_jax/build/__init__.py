@@ -46,15 +46,10 @@ from scoresde_jax.build.likelihoods import (
     dequantizers,
     learned_dequantizer,
 )
-from scoresde_jax.build.posterior import (
-    OPERATORS,
-    RESTORERS,
-    Restorer,
-    from_unit,
-    restorer,
-    to_unit,
-)
+from scoresde_jax.build.operators import OPERATORS, data_range
+from scoresde_jax.build.posterior import RESTORERS, Restorer, from_unit, restorer, to_unit
 from scoresde_jax.build.samplers import CORRECTORS, GRIDS, PAIRS, PREDICTORS, SOLVERS, sampler
+from scoresde_jax.build.weights import Pretrained, pretrained
 
 __all__ = [
     "BOUND_FORMS",
@@ -82,9 +77,11 @@ __all__ = [
     "Experiment",
     "Guide",
     "Guided",
+    "Pretrained",
     "Restorer",
     "adam_to_zero",
     "check_labels",
+    "data_range",
     "dataset",
     "dequantization_flow",
     "dequantizers",
@@ -96,6 +93,7 @@ __all__ = [
     "learned_dequantizer",
     "optimizer",
     "resolve",
+    "pretrained",
     "restorer",
     "sampler",
     "with_model",

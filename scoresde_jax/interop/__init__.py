@@ -5,11 +5,13 @@ Files are read as data: nothing that a file says is ever executed, imported or l
 
 from scoresde_jax.interop.formats import read_weights, stored_config
 from scoresde_jax.interop.inception import InceptionWeights, convert_inception, read_inception
-from scoresde_jax.interop.plain import write_weights
+from scoresde_jax.interop.plain import AVERAGES, TREES, write_weights
 from scoresde_jax.interop.weights import Weights, parameter_shapes
 
 __all__ = [
+    "AVERAGES",
     "InceptionWeights",
+    "TREES",
     "Weights",
     "convert_inception",
     "parameter_shapes",

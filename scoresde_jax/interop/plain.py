@@ -3,7 +3,8 @@
     params/Dense_0/kernel, ema_params/..., mu/..., nu/...
 
 with the metadata {"format", "version", "step", "count", "config"}, all strings, as safetensors has
-it; `config` is the resolved config as JSON.
+it; `config` is the resolved config as JSON. A file may have some of the trees only, and numbers of
+fewer bits.
 """
 
 import contextlib
@@ -21,17 +22,30 @@ from scoresde_jax.interop.weights import Found, Shapes, Weights, flat
 
 FORMAT, VERSION = "scoresde_jax", "1"
 TREES = ("params", "ema_params", "mu", "nu")
+AVERAGES = ("ema_params",)
 
 
-def write_weights(path: pathlib.Path, weights: Weights, *, config: dict[str, Any]) -> None:
+def write_weights(
+    path: pathlib.Path,
+    weights: Weights,
+    *,
+    config: dict[str, Any],
+    trees: tuple[str, ...] = TREES,
+    dtype: Any = np.float32,
+) -> None:
     """Writes an export, whole or not at all.
 
     Args:
       config: the resolved config, JSON.
+      trees: which of TREES.
+      dtype: float32, or float16, to which numbers are rounded.
+
+    Raises:
+      ValueError: a number is too large for the dtype.
     """
     tensors = {
-        f"{tree}/{name}": np.ascontiguousarray(leaf)
-        for tree in TREES
+        f"{tree}/{name}": _rounded(leaf, dtype, f"{tree}/{name}")
+        for tree in trees
         for name, leaf in flat(getattr(weights, tree)).items()
     }
     metadata = {
@@ -42,6 +56,17 @@ def write_weights(path: pathlib.Path, weights: Weights, *, config: dict[str, Any
         "config": json.dumps(config),
     }
     files.write(path, lambda stream: stream.write(save(tensors, metadata)))
+
+
+def _rounded(leaf: Any, dtype: Any, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):  # said below
+        rounded = np.ascontiguousarray(leaf, dtype)
+    if not np.isfinite(rounded).all() and np.isfinite(leaf).all():
+        raise ValueError(
+            f"{name} holds {np.abs(leaf).max():.3g}, and {np.dtype(dtype)} ends at "
+            f"{np.finfo(dtype).max:.3g}; export float32."
+        )
+    return rounded
 
 
 def read(path: pathlib.Path, shapes: Shapes) -> Found:
@@ -60,7 +85,9 @@ def read(path: pathlib.Path, shapes: Shapes) -> Found:
             raise ValueError(f"it holds {name!r}, which is none of {', '.join(TREES)}.")
         trees[tree][parameter] = tensor
     step, count = _number(metadata, "step"), _number(metadata, "count")
-    return Found("an export of scoresde_jax", step=step, count=count, **trees)
+    kinds = {str(tensor.dtype) for tensor in tensors.values()} - {"float32"}
+    origin = ", ".join(["an export of scoresde_jax", *sorted(kinds)])
+    return Found(origin, step=step, count=count, **trees)
 
 
 def read_config(path: pathlib.Path) -> dict[str, dict[str, Any]]:

@@ -63,6 +63,44 @@ def test_anyone_can_read_it(export):
     np.testing.assert_array_equal(tensors["mu/B/kernel"], weights.mu["B"]["kernel"])
 
 
+def test_averages_in_half_precision(tmp_path):
+    """Enough to sample and score: an eighth of the bytes, each number within 2^-11 of itself."""
+    shapes = {"B/kernel": (300, 200), "A/bias": (40,)}
+    weights = weight_files.random_weights(shapes)
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    interop.write_weights(whole, weights, config=CONFIG)
+    interop.write_weights(half, weights, config=CONFIG, trees=interop.AVERAGES, dtype="float16")
+    numbers = 300 * 200 + 40
+    assert 2 * numbers < half.stat().st_size < 2 * numbers + 1000  # a header of a few lines
+    assert whole.stat().st_size > 16 * numbers
+
+    found = interop.read_weights(half, shapes)
+    assert found.origin == "an export of scoresde_jax, float16"
+    assert found.found == ("averaged parameters", "step")
+    assert found.lacks == (
+        "parameters; the averaged ones take their place",
+        "optimiser moments; training goes on with fresh ones",
+    )
+    assert (found.step, found.count) == (weights.step, 0)
+    for path, leaf in weight_files.flat(weights.ema_params).items():
+        got = weight_files.flat(found.ema_params)[path]
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, leaf, rtol=2**-11, atol=2**-25)  # half a unit; subnormals
+        np.testing.assert_array_equal(got, weight_files.flat(found.params)[path])
+        assert not weight_files.flat(found.mu)[path].any()
+    assert interop.stored_config(half) == CONFIG
+
+
+def test_a_number_that_half_precision_has_not(tmp_path):
+    weights = weight_files.random_weights(SHAPES)
+    weights.ema_params["A"]["bias"][2] = 7e4
+    with pytest.raises(ValueError, match=r"ema_params/A/bias holds 7e\+04, and float16 ends at"):
+        interop.write_weights(
+            tmp_path / "x", weights, config={}, trees=interop.AVERAGES, dtype="float16"
+        )
+    assert not list(tmp_path.iterdir())
+
+
 METADATA = {
     "of another program": ({"format": "pt"}, "not an export of scoresde_jax"),
     "of another version": ({"version": "2"}, "not an export of scoresde_jax, version 1"),
