@@ -5,8 +5,8 @@
     s_w + w (s - s_w)                    `autoguidance`     (Karras et al. 2024)
     guided between two times             `within`           (Kynkaanniemi et al. 2024)
 
-Each takes score functions and returns one, so samplers and likelihoods need not know. Only what
-w = 1 gives has a name, the class's own law; beyond it no diffusion of any law has these scores.
+Each takes score functions and returns one, so samplers and likelihoods need not know. At w = 1
+samples are of the class's own law; at any other w these are not the scores of a diffusion.
 
 Not here: what a classifier is (`models/`), and how it is trained (`losses.py`).
 """

@@ -7,7 +7,7 @@ from scoresde_jax.models.conv import conv_general_dilated
 from scoresde_jax.models.embedding import GaussianFourierProjection
 from scoresde_jax.types import Array
 
-FOURIER_SCALE = 16.0  # as in the NCSN++ of small.py; fits a label of about 1
+FOURIER_SCALE = 16.0  # the default of NCSNpp; the small configs of that set 1
 
 
 class SmallClassifier(nn.Module):

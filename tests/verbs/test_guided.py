@@ -3,31 +3,21 @@
 import shutil
 
 import commands
-import flax.linen as nn
+import html_pages
 import numpy as np
 import pytest
+from PIL import Image
+from small_network import KnowsClasses
 from verb_runs import names
 
 import run_lib
 from scoresde_jax import files
 from scoresde_jax.build import assemble
+from scoresde_jax.evaluation.provenance import Provenance, check_comparable
 from scoresde_jax.verbs import UserError
 
 GUIDE = {"guide__channels": 2, "guide__features": 4, "guide_training__steps": 3}
 CONDITIONAL = {"model__image_classes": 10}
-
-
-class KnowsClasses(nn.Module):
-    """A convolution that knows time and class."""
-
-    image_classes: int = 10
-
-    @nn.compact
-    def __call__(self, x, label, train=False, y=None):
-        del train
-        y = np.full(len(x), 10) if y is None else y
-        told = nn.Dense(1)(label[:, None] / 999) + nn.Embed(11, 1)(y)
-        return nn.Conv(x.shape[-1], (3, 3))(x) * told[:, None, None]
 
 
 def run(mode, workdir, num_samples=12, **settings):
@@ -150,7 +140,70 @@ def _without_classifier(trained, tmp_path):
     return folder
 
 
-def test_the_report_shows_the_classifier(trained, tmp_path):
+EVAL = {
+    "eval__enable_bpd": False,
+    "eval__enable_loss": False,
+    "eval__enable_fid": True,
+    "eval__num_samples": 12,
+    "eval__yardsticks": False,
+}
+
+
+def measured(workdir, **settings):
+    """Images that --mode eval drew with a guidance, and their provenance."""
+    guidance = {f"sampling__guidance__{name}": value for name, value in settings.items()}
+    before = set(workdir.glob("eval/samples/*"))
+    assert run("eval", workdir, **GUIDE, **CONDITIONAL, **EVAL, **guidance) == 0
+    (folder,) = set(workdir.glob("eval/samples/*")) - before  # one of its own for every guidance
+    parts = []
+    for i in range(len(list(folder.glob("*.npz")))):
+        with np.load(folder / f"{i}.npz") as stored:
+            parts.append(stored["images"])
+    found = files.read_json(workdir / "eval" / "quality.json")
+    return np.concatenate(parts)[:12], Provenance.from_json(found["provenance"])
+
+
+def test_what_is_measured_is_guided_and_says_so(trained, tmp_path):
     workdir = shutil.copytree(trained, tmp_path / "copy")
+    plain, unguided = measured(workdir)
+    assert unguided.guidance is None
+    nothing, _ = measured(workdir, method="classifier", scale=0.0)
+    np.testing.assert_array_equal(nothing, plain)
+    every, guided = measured(workdir, method="classifier_free", scale=2.0)
+    one, of_one = measured(workdir, method="classifier_free", scale=2.0, image_class=3)
+    np.testing.assert_array_equal(every[3], one[3])  # classes in turn, through all shards
+    assert (every != one).any() and (every != plain).any()
+    settings = {"method": "classifier_free", "scale": 2.0, "interval": [0.0, 1.0]}
+    assert guided.guidance == settings | {"image_class": None, "guide_hash": None}
+    for one_of_both, other, said in (
+        (guided, unguided, "classifier_free.* and None"),
+        (guided, of_one, "'image_class': None.* and .*'image_class': 3"),
+    ):
+        with pytest.raises(ValueError, match=f"not comparable: guidance: .*{said}"):
+            check_comparable(one_of_both, other)
+    _, by_classifier = measured(workdir, method="classifier", scale=1.0)
+    assert len(by_classifier.guidance["guide_hash"]) == 64
+
+
+def test_the_report_shows_the_classifier_and_what_it_guided(trained, tmp_path):
+    workdir = shutil.copytree(trained, tmp_path / "copy")
+    assert (
+        run(
+            "sample",
+            workdir,
+            **GUIDE,
+            **CONDITIONAL,
+            **{"sampling__guidance__method": "classifier"},
+        )
+        == 0
+    )
     assert run("report", workdir, **CONDITIONAL) == 0
-    assert "how often it is right, by time" in (workdir / "report.html").read_text()
+    page = html_pages.Page((workdir / "report.html").read_text())
+    assert "Classifier" in page.headings and "how often it is right, by time" in page.text
+    assert "grid, guided by the classifier, step 2" in page.text
+    found = files.read_json(workdir / "classifier" / "accuracy.json")
+    for share, error in zip(found["accuracy"], found["standard_error"], strict=True):
+        assert f"{share:.1%} ± {error:.1%}" in page.text
+    for name in ("samples/grid_classifier_2.png", "classifier/accuracy.png"):
+        with Image.open(workdir / name) as image:
+            assert any(np.array_equal(np.asarray(image), shown) for shown in page.pictures)
