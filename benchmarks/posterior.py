@@ -105,14 +105,13 @@ def compiled(name: str, solver: Callable, noise: float) -> Callable:
     """(key, prior, operator, y) -> draws (n, SIZE) and their weights (n,)."""
     filters = DRAWS // PARTICLES
     batch = filters if name == "smc" else DRAWS
-    options = {"particles": PARTICLES} if name == "smc" else {}
 
     @fast
     def run(
         key: Array, prior: Mixture, operator: operators.LinearOperator, y: Array
     ) -> tuple[Array, Array]:
-        if name in TAKES_PRIOR_STD:
-            options["prior_std"] = spread(prior)
+        options = {"particles": PARTICLES} if name == "smc" else {}
+        options |= {"prior_std": spread(prior)} if name in TAKES_PRIOR_STD else {}
         found = solver(
             key,
             VP,
@@ -152,15 +151,15 @@ def errors(x: np.ndarray, weight: np.ndarray, exact: Mixture) -> tuple[float, fl
 
 
 def row(
-    name: str, operator: operators.LinearOperator, noise: float, run: Callable
+    operator: operators.LinearOperator, noise: float, run: Callable | None
 ) -> dict[str, tuple[float, float]]:
-    """The errors of one solver and operator, by prior."""
+    """The errors of one solver and operator, by prior; without a solver, those of exact draws."""
     found = {}
     for prior_name, prior in priors().items():
         y = measurement(prior, operator, noise)
         matrix = operators.matrix_of(operator, IMAGE)
         exact = prior.posterior(matrix, np.asarray(y).ravel(), noise)
-        if name == EXACT:
+        if run is None:
             draws, weight = exact.draw(0, DRAWS), np.full(DRAWS, 1 / DRAWS)
         else:
             draws, weight = run(jax.random.key(0), prior, operator, y)
@@ -180,8 +179,8 @@ def measured(solvers: dict[str, Callable], noise: float) -> dict[str, dict[str, 
                 continue  # which has an inverse: no posterior to speak of
             cell, key = f"{operator_name}; {name}", f"{operator_name}; {name}; {noise}"
             if key not in done:
-                run = compiled(name, solvers[name], noise) if name in solvers else len
-                done[key] = row(name, operator, noise, run)
+                run = None if name == EXACT else compiled(name, solvers[name], noise)
+                done[key] = row(operator, noise, run)
                 files.write_json(DONE, done)
             cells[cell] = done[key]
             print(key, done[key], flush=True)

@@ -11,7 +11,7 @@ def posterior() -> ConfigDict:
     moves = {
         "predictor": "reverse_diffusion",
         "corrector": "langevin",
-        "snr": 0.16,
+        "snr": 0.25,
         "corrector_steps": 1,
     }
     section = {
@@ -41,13 +41,16 @@ def posterior() -> ConfigDict:
         "hadamard": {"share": 0.4, "seed": 0},
         "radon": {"angles": 6},
         "kspace": {"acceleration": 2, "centre": 2, "seed": 0},
+        "high_dynamic_range": {"gain": 2.0},  # not linear, nor is the next: dps and smc only
+        "phase_retrieval": {"oversampling": 2.0},
         # Solvers.
         "replacement": {"steps": 200, **moves},
         "projection": {"steps": 200, **moves, "strength": 1.0},
-        "repaint": {"steps": 100, "jump_length": 10, "resamplings": 5},
+        "repaint": {"steps": 100, "jump_length": 10, "resamplings": 10},
         "ddrm": {"steps": 50, "eta": 0.85, "eta_b": 1.0},
-        "pigdm": {"steps": 100, "prior_std": 0.5},  # of the data, in their own scale
+        # prior_std is that of the data, in the network's scale; None: a quarter of black to white.
+        "pigdm": {"steps": 100, "prior_std": config_dict.placeholder(float)},
         "dps": {"steps": 300, "zeta": 1.0},
-        "smc": {"steps": 100, "particles": 32, "prior_std": 0.5},
+        "smc": {"steps": 50, "particles": 16, "prior_std": config_dict.placeholder(float)},
     }
     return ConfigDict(section)

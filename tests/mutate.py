@@ -450,6 +450,67 @@ MUTANTS = [
         ),
     ),
     *mutants(
+        "posterior/smc.py",
+        "posterior/test_smc.py",
+        (
+            "SMC ratio of the step's densities",
+            "ratio = -0.5 * (shift / noise)",
+            "ratio = 0.5 * (shift / noise)",
+        ),
+        (
+            "SMC weight without the old twist",
+            "cloud.log_weight + twist - cloud.twist",
+            "cloud.log_weight + twist",
+        ),
+        (
+            "SMC last weight without the old twist",
+            "jnp.sum(residual**2, axis=-1) - cloud.twist",
+            "jnp.sum(residual**2, axis=-1)",
+        ),
+    ),
+    *mutants(
+        "posterior/pigdm.py",
+        "posterior/test_pigdm.py",
+        (
+            "PiGDM gradient",
+            "+ found.gradient",
+            "+ 2 * found.gradient",
+            "- found.gradient",
+        ),
+    ),
+    *mutants(
+        "posterior/dps.py",
+        "posterior/test_solvers.py",
+        (
+            "DPS in other variables of the process",
+            "zeta * row.scale * gradient",
+            "zeta * gradient",
+        ),
+    ),
+    *mutants(
+        "posterior/ddrm.py",
+        "posterior/test_ddrm.py",
+        (
+            "DDRM noise that is left",
+            "(eta_b * tau) ** 2",
+            "tau ** 2",
+        ),
+        (
+            "DDRM step to y",
+            "above = (1 - eta_b) * x0 + eta_b * c",
+            "above = c",
+        ),
+    ),
+    *mutants(
+        "posterior/repaint.py",
+        "posterior/test_repaint.py",
+        (
+            "RePaint noise on the way back",
+            "return back * x + std_back * z[2], None",
+            "return back * x, None",
+        ),
+    ),
+    *mutants(
         "likelihood/flow.py",
         "likelihood/test_flow.py",
         (

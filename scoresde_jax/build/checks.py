@@ -25,8 +25,8 @@ _LEAST: dict[str, int] = dict.fromkeys(
     ("steps", "batch_size", "microbatches", "n_jitted_steps", *_INTERVALS), 1
 )
 _LEAST |= dict.fromkeys(("snapshot_images", "keep_checkpoints", "corrector_steps"), 1)
-_LEAST |= dict.fromkeys(("max_steps", "n"), 1)
-_LEAST |= {"seed": 0, "warmup_steps": 0, "probes": 0}
+_LEAST |= dict.fromkeys(("max_steps", "n", "epochs", "components"), 1)
+_LEAST |= {"seed": 0, "warmup_steps": 0, "probes": 0, "num_samples": 4}
 
 
 def check_choices(config: Config, divisor: int, sdes: Iterable[str]) -> None:

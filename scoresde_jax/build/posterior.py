@@ -1,4 +1,4 @@
-"""Inverse problems by name: config.posterior to an operator and what restores with it."""
+"""Restorations by name: config.posterior to a measurement and what restores with it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from scoresde_jax import posterior, sde
 from scoresde_jax.build.assemble import Experiment
 from scoresde_jax.build.checks import DEFINED_FOR
+from scoresde_jax.build.operators import data_range, operator
 from scoresde_jax.build.samplers import CORRECTORS, PREDICTORS
 from scoresde_jax.data import preprocess
 from scoresde_jax.posterior import ladder, operators
@@ -20,44 +21,24 @@ from scoresde_jax.types import Array, Samples, ScoreFn
 Config = Any  # a ConfigDict; type checkers know nothing of its attributes
 
 
+class Steps(NamedTuple):
+    """A solver as a loop over rows, which makes what its `sample` makes of the same key."""
+
+    rows: ladder.Row  # stacked
+    start: Callable[[Array], Any]  # key -> state
+    step: Callable[[Array, ScoreFn, Array, Any, ladder.Row], Any]  # key, score_fn, y, state, row
+    end: Callable[[Array, ScoreFn, Array, Any], Array]  # key, score_fn, y, state -> x
+    nfe: int
+
+
 class Restorer(NamedTuple):
-    """A measurement and a solver for it. A step is of solvers that differentiate the network."""
+    """A measurement and a solver for it."""
 
-    operator: operators.LinearOperator
-    noise_std: float  # of y, in the network's scale
+    operator: operators.Operator
     sample: Callable[[Array, ScoreFn, Array], Samples]  # (key, score_fn, y)
-    rows: ladder.Row | None  # of all steps, stacked
-    step: Callable[[Array, ScoreFn, Array, Array, ladder.Row], Array] | None
-    # (key, score_fn, y, x, row) -> x, its key the same for all
+    steps: Steps | None  # of solvers that differentiate the network
 
 
-def _box(image_shape: tuple[int, ...], **box: int | None) -> operators.Mask:
-    """A box; where nothing is said of it, half as high and wide as the image, in the middle."""
-    height, width, _ = image_shape
-    middle = {"top": height // 4, "left": width // 4, "height": height // 2, "width": width // 2}
-    given = {key: value for key, value in box.items() if value is not None}
-    return operators.box_mask(image_shape, **(middle | given))
-
-
-def _gray(image_shape: tuple[int, ...]) -> operators.Gray:
-    if image_shape[2] != 3:
-        raise ValueError(f"images have {image_shape[2]} channel; grey is made of 3.")
-    return operators.Gray()
-
-
-OPERATORS = {
-    "box": _box,
-    "half": operators.half_mask,
-    "random_pixels": operators.random_mask,
-    "gray": _gray,
-    "average": operators.average,
-    "bicubic": operators.bicubic,
-    "gaussian_blur": operators.gaussian_blur,
-    "motion_blur": operators.motion_blur,
-    "hadamard": operators.hadamard,
-    "radon": operators.radon,
-    "kspace": operators.kspace_lines,
-}
 RESTORERS = {
     "replacement": posterior.replacement_sample,
     "projection": posterior.projection_sample,
@@ -67,25 +48,8 @@ RESTORERS = {
     "dps": posterior.dps_sample,
     "smc": posterior.smc_sample,
 }
-_STEPS = {"pigdm": posterior.pigdm_step, "dps": posterior.dps_step}
-
-
-def operator(config: Config) -> operators.LinearOperator:
-    """config.posterior.operator for images of the config's size.
-
-    Raises:
-      ValueError: the name or a key is unknown, or the operator does not take such images.
-    """
-    section = config.posterior
-    shape = (config.data.image_size, config.data.image_size, config.data.channels)
-    name = section.operator
-    lookup(OPERATORS, name, "config.posterior.operator")
-    where = f"config.posterior.{name}"
-    chosen = select(OPERATORS, {"name": name, **section[name]}, where) if name != "box" else None
-    try:
-        return chosen(shape) if chosen else _box(shape, **section.box)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+_STEP_OF = {"pigdm": posterior.pigdm_step, "dps": posterior.dps_step}
+PRIOR_STD = 0.25  # of pictures about their mean, of the way from black to white, where none is set
 
 
 def restorer(config: Config, the_sde: sde.SDE, count: int) -> Restorer:
@@ -107,9 +71,17 @@ def restorer(config: Config, the_sde: sde.SDE, count: int) -> Restorer:
     lookup(RESTORERS, name, "config.posterior.solver")
     where = f"config.posterior.{name}"
     options: dict[str, Any] = dict(section[name])
-    t_min = config.sampling.grid.t_min if section.t_min is None else section.t_min
+    t_min, key = section.t_min, "config.posterior.t_min"
+    if t_min is None:
+        t_min, key = config.sampling.grid.t_min, "config.sampling.grid.t_min"
     if not 0 < t_min < 1:
-        raise ValueError(f"config.posterior.t_min is {t_min}; it lies between 0 and 1.")
+        raise ValueError(f"{key} is {t_min}; it lies between 0 and 1.")
+    low, high = data_range(config)
+    if "prior_std" in options:
+        if options["prior_std"] is None:
+            options["prior_std"] = PRIOR_STD * (high - low)
+        if not options["prior_std"] > 0:
+            raise ValueError(f"{where}.prior_std is {options['prior_std']}; it must be > 0.")
     if "predictor" in options:
         _moves(options, config.sde.name, the_sde, where)
     measured = operator(config)
@@ -120,25 +92,77 @@ def restorer(config: Config, the_sde: sde.SDE, count: int) -> Restorer:
         where,
     )
 
-    low = -1.0 if config.data.centered else 0.0
-
     def bounded(score_fn: ScoreFn) -> ScoreFn:
-        return partial(posterior.bounded_score, the_sde, score_fn, low=low, high=1.0)
+        return partial(posterior.bounded_score, the_sde, score_fn, low=low, high=high)
 
     def sample(key: Array, score_fn: ScoreFn, y: Array) -> Samples:
         return solver(key, the_sde, bounded(score_fn), measured, y, shape)
 
     _rehearse(sample, measured, shape, name, section.operator)
-    if name not in _STEPS:
-        return Restorer(measured, section.noise_std, sample, None, None)
-    rows = ladder.rows(the_sde, log_snr_grid, options.pop("steps"), t_min)
-    noise = {"noise_std": section.noise_std} if name == "pigdm" else {}
-    one = partial(_STEPS[name], **noise, **options)
+    steps = None
+    if name in (*_STEP_OF, "smc"):
+        rows = ladder.rows(the_sde, log_snr_grid, options.pop("steps"), t_min)
+        if name != "dps":
+            options["noise_std"] = section.noise_std
+        make = _particles if name == "smc" else partial(_moved, _STEP_OF[name])
+        steps = make(the_sde, bounded, measured, shape, rows, **options)
+    return Restorer(measured, sample, steps)
+
+
+def _moved(
+    move: Callable[..., Array],
+    the_sde: sde.SDE,
+    bounded: Callable[[ScoreFn], ScoreFn],
+    measured: operators.Operator,
+    shape: tuple[int, ...],
+    rows: ladder.Row,
+    **options: float,
+) -> Steps:
+    """Of a solver whose steps are all alike, the one to the data too."""
+
+    def start(key: Array) -> Array:
+        return the_sde.prior_sample(jax.random.split(key)[0], shape)
 
     def step(key: Array, score_fn: ScoreFn, y: Array, x: Array, row: ladder.Row) -> Array:
-        return one(key, the_sde, bounded(score_fn), measured, y, x, row)
+        key = jax.random.split(key)[1]
+        return move(key, the_sde, bounded(score_fn), measured, y, x, row, **options)
 
-    return Restorer(measured, section.noise_std, sample, rows, step)
+    return Steps(rows, start, step, lambda key, score_fn, y, x: x, len(rows.i))
+
+
+def _particles(
+    the_sde: sde.SDE,
+    bounded: Callable[[ScoreFn], ScoreFn],
+    measured: operators.Operator,
+    shape: tuple[int, ...],
+    rows: ladder.Row,
+    *,
+    noise_std: float,
+    particles: int,
+    prior_std: float,
+) -> Steps:
+    """Of SMC, whose step to the data is another."""
+    above, last = jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows)
+
+    def keys(key: Array) -> tuple[Array, Array, Array]:  # as smc_sample splits them
+        draw_key, key = jax.random.split(key)
+        prior_key, loop_key = jax.random.split(key)
+        return draw_key, prior_key, loop_key
+
+    def start(key: Array) -> posterior.Cloud:
+        return posterior.smc_start(keys(key)[1], the_sde, shape, particles)
+
+    def step(
+        key: Array, score_fn: ScoreFn, y: Array, cloud: posterior.Cloud, row: ladder.Row
+    ) -> posterior.Cloud:
+        at = keys(key)[2], the_sde, bounded(score_fn), measured, y, cloud, row
+        return posterior.smc_step(*at, noise_std=noise_std, prior_std=prior_std)
+
+    def end(key: Array, score_fn: ScoreFn, y: Array, cloud: posterior.Cloud) -> Array:
+        at = the_sde, bounded(score_fn), measured, y, cloud, last
+        return posterior.one_of_each(keys(key)[0], *posterior.smc_end(*at, noise_std=noise_std))
+
+    return Steps(above, start, step, end, particles * len(rows.i))
 
 
 def _moves(options: dict[str, Any], sde_name: str, the_sde: sde.SDE, where: str) -> None:
@@ -162,7 +186,7 @@ def _moves(options: dict[str, Any], sde_name: str, the_sde: sde.SDE, where: str)
 
 def _rehearse(
     sample: Callable[[Array, ScoreFn, Array], Samples],
-    measured: operators.LinearOperator,
+    measured: operators.Operator,
     shape: tuple[int, ...],
     solver_name: str,
     operator_name: str,

@@ -3,9 +3,8 @@
     D = (x + sigma^2 s) / alpha,   s <- (alpha clip(D, low, high) - x) / sigma^2
 
 D is the mean of x_0 given x_t, which lies in that range if the data do: the exact score is left as
-it is. A network's is not, and near t = 1, where its error is divided by alpha, this is what keeps
-solvers that differentiate D from running away: without it PiGDM on the digits model, by default
-settings, is not finite after a few steps.
+it is. A network's is not, whose error is divided by alpha near t = 1: this keeps solvers that
+differentiate D from running away.
 """
 
 import jax.numpy as jnp

@@ -11,7 +11,8 @@ normal law with
 for mean and std, where D is the x0-prediction and s' the noise before. Given x_0 in place of D each
 keeps the marginal N(x_0, s^2). The first step draws from N(c, s^2 - tau^2), and from N(0, s^2) if
 d = 0 or s < tau (as the authors' code). Nothing about it is exact but y itself, where there is no
-noise: D is the expected x_0 of a draw without y, and y enters each coordinate by itself.
+noise and eta_b = 1: D is the expected x_0 of a draw without y, and y enters each coordinate by
+itself.
 
 The paper writes it for VE and uses it with VP through x / alpha, and so does this, with every SDE.
 """
@@ -28,7 +29,7 @@ from scoresde_jax.posterior.operators.linear import (
 )
 from scoresde_jax.sampling.change import denoised
 from scoresde_jax.sampling.fixed import fixed_cost
-from scoresde_jax.sampling.grids import Grid, log_snr_grid
+from scoresde_jax.sampling.grids import log_snr_grid
 from scoresde_jax.sde import SDE
 from scoresde_jax.types import Array, Samples, ScoreFn
 
@@ -46,31 +47,29 @@ def ddrm_sample(
     t_min: float,
     eta: float = 0.85,
     eta_b: float = 1.0,
-    grid: Grid = log_snr_grid,
 ) -> Samples:
     """Draws restorations of y for an operator that has a decomposition, with noise or without.
 
-    Without noise A x = y in the end, up to singular values below 1e-4 of the largest, which count
-    as 0.
+    Without noise, and with eta_b = 1, A x = y in the end, up to singular values below 1e-4 of the
+    largest, which count as 0. Arguments as of `posterior`, and
 
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: of y, as y is scaled.
-      eta, eta_b: what is drawn anew in a step, 0 to 1; the paper's are 0.85 and 1, for 20 steps.
+      eta: what part of the noise is drawn anew in a step, 0 to 1: of coordinates that y does not
+        tell, or tells with more noise than there is. 0.85 in the paper, for 20 steps.
+      eta_b: how far a step goes from D to y in all others, 0 to 1; 1 in the paper.
 
     Returns:
       Samples with nfe = steps + 1.
 
     Raises:
-      ValueError: the operator has no decomposition, or does not go with y and shape; noise_std < 0;
-        eta or eta_b is not in [0, 1].
+      ValueError: eta or eta_b is not in [0, 1].
     """
     check_problem(operator, y, shape, noise_std, steps)
     spectral = check_spectral(operator, "ddrm")
     for name, value in (("eta", eta), ("eta_b", eta_b)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is between 0 and 1; it is {value}.")
-    levels = ladder(sde, grid, steps, t_min)
+    levels = ladder(sde, log_snr_grid, steps, t_min)
     s = levels.std / levels.alpha
     seen = known_coordinates(spectral)
     c = divided(spectral, spectral.ut(y))

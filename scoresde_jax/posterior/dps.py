@@ -38,16 +38,15 @@ def dps_sample(
 ) -> Samples:
     """Draws restorations of y, any operator, linear or a differentiable function.
 
+    Arguments as of `posterior`, and
+
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: of y; checked, and not used.
+      noise_std: checked, and not used.
       zeta: how far a step goes along the gradient of |y - A D|.
+      grid: the times of the steps.
 
     Returns:
       Samples with nfe = steps + 1, each with a gradient.
-
-    Raises:
-      ValueError: the operator does not go with y and shape; noise_std < 0.
     """
     check_problem(operator, y, shape, noise_std, steps)
     prior_key, loop_key = jax.random.split(key)

@@ -2,7 +2,7 @@
 
 In the coordinates V^T x of A = U diag(s) V^T each is either known, U^T y / s, or not: masks know
 pixels, grey images the grey axis, block means the constant of a block, and so on. `replacement.py`
-has what is then done, and this how `pc_sample` comes to do it.
+has what is then done, and here is how `pc_sample` comes to do it.
 """
 
 import jax.numpy as jnp
@@ -40,14 +40,8 @@ def replacement_sample(
     0. The rest is a draw given what is known in so far as the corrector converges at each t:
     `identity` will not do.
 
-    Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: 0; the method has no place for noise in y.
-      steps, t_min, predictor, corrector: as for `pc_sample`.
-
-    Raises:
-      ValueError: the operator has no decomposition, or does not go with y and shape; there is
-        noise.
+    Arguments as of `posterior`, with an operator that has a decomposition and without noise;
+    predictor and corrector as of `pc_sample`.
     """
     check_problem(operator, y, shape, noise_std, steps)
     spectral = check_spectral(operator, "replacement")

@@ -4,11 +4,10 @@
     keep = e^-h sigma_s / sigma_t,  weight = alpha_s (1 - e^-2h),  noise = sigma_s sqrt(1 - e^-2h)
     e^-h = (sigma_s / alpha_s) / (sigma_t / alpha_t)
 
-where x_t | x_0 ~ N(alpha_t x_0, sigma_t^2 I). Of the processes with these marginals this is the one
-that forgets all it can: for VP the posterior of the DDPM chain (Ho et al. 2020, eq. 6), for VE that
-of SMLD, and for any other SDE the same law in x / alpha. With the network's x0-prediction in place
-of x_0 it is the step that the papers' solvers, written for one of the two chains, start from. The
-last step, to sigma = 0, takes the prediction itself.
+where x_t | x_0 ~ N(alpha_t x_0, sigma_t^2 I). This is the SDE's own posterior, Bayes' rule for its
+step from s to t: for VP that of the DDPM chain (Ho et al. 2020, eq. 6), for VE that of SMLD. With
+the network's x0-prediction in place of x_0 it is the step that the papers' solvers, written for one
+of the two chains, start from. The last step, to sigma = 0, takes the prediction itself.
 """
 
 from typing import NamedTuple

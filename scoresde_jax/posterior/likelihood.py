@@ -25,7 +25,7 @@ class Likelihood(NamedTuple):
     """At one x_t."""
 
     x0: Array  # (B, ...) the prediction D
-    logp: Array  # (B,) log p(y | x_t) in nats, less a number that depends on t alone
+    logp: Array  # (B,) log p(y | x_t) in nats, less a number that depends on t and y, not on x
     gradient: Array  # (B, ...) with respect to x_t
 
 

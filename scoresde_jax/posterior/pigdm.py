@@ -17,7 +17,7 @@ from scoresde_jax.posterior.likelihood import likelihood
 from scoresde_jax.posterior.operators.linear import LinearOperator, check_linear, check_problem
 from scoresde_jax.sampling.change import alpha_std, denoised
 from scoresde_jax.sampling.fixed import Method, grid_sample, shaken
-from scoresde_jax.sampling.grids import Grid, log_snr_grid
+from scoresde_jax.sampling.grids import log_snr_grid
 from scoresde_jax.sampling.multistep import sde_dpm_solver_1
 from scoresde_jax.sde import SDE
 from scoresde_jax.types import Array, Samples, ScoreFn, bcast
@@ -36,29 +36,27 @@ def pigdm_sample(
     t_min: float,
     prior_std: float = 1.0,
     method: Method = sde_dpm_solver_1,
-    grid: Grid = log_snr_grid,
 ) -> Samples:
     """Draws restorations of y, any linear operator, with noise or without.
 
+    Arguments as of `posterior`, and
+
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: of y, as y is scaled.
       prior_std: the standard deviation of the data about their mean, in their own scale; 1 in the
         paper, about 0.5 for images in [-1, 1].
-      method, grid: as for `grid_sample`; the default is DDIM with eta = 1.
+      method: as for `grid_sample`; the default is DDIM with eta = 1.
 
     Returns:
       Samples with nfe = steps + 1 (one a step with the default), each with a gradient.
-
-    Raises:
-      ValueError: the operator is a function, or does not go with y and shape; noise_std < 0.
     """
     check_problem(operator, y, shape, noise_std, steps)
     check_linear(operator, "pigdm")
     score = partial(
         pigdm_score, sde, score_fn, operator, y, noise_std=noise_std, prior_std=prior_std
     )
-    return grid_sample(key, sde, score, shape, method=method, grid=grid, steps=steps, t_min=t_min)
+    return grid_sample(
+        key, sde, score, shape, method=method, grid=log_snr_grid, steps=steps, t_min=t_min
+    )
 
 
 def pigdm_step(

@@ -3,10 +3,12 @@
     y_t = alpha_t y + sigma_t A z                         a measurement of x_t like y of x_0
     x <- x + strength A^+ (y_t - A x)                     before every move of `pc_sample`
 
-With A = P(L) T, T orthogonal, this is their T^-1 [strength L T x_y + (1 - strength) L T x +
-(I - L) T x], and their T^-1 P^-1 the pseudo-inverse A^+, by which it is written for every linear
-operator: through its decomposition or by conjugate gradients. The last x is projected once more,
-with strength 1 if y has no noise, as the authors' code does.
+With A = P(L) T, T orthogonal and L diagonal, of 0s and 1s that say what is measured, this is their
+T^-1 [strength L P^-1 y_t + (1 - strength) L T x + (I - L) T x], and their T^-1 P^-1 L the
+pseudo-inverse A^+, by which it is written for every linear operator: through its decomposition or
+by conjugate gradients. The last x, denoised, is projected once more: by the authors' code with
+strength 1 always, here with noise by `strength`. They denoise by Tweedie's formula, here it is the
+mean of the last move.
 """
 
 import jax
@@ -36,18 +38,16 @@ def projection_sample(
 ) -> Samples:
     """Draws restorations of y by predictor and corrector between projections.
 
-    Without noise A x = y in the end, up to singular values below 1e-4 of the largest.
+    Without noise A x = y in the end, up to singular values below 1e-4 of the largest. Arguments as
+    of `posterior`, with a linear operator; predictor and corrector as of `pc_sample`; and
 
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: of y; the method only asks whether it is 0.
-      steps, t_min, predictor, corrector: as for `pc_sample`.
+      noise_std: the method only asks whether it is 0.
       strength: from 0, no measurement, to 1, the measurement as it is; less than 1 is all that the
         method has for noise.
 
     Raises:
-      ValueError: the operator is a function, or does not go with y and shape; noise_std < 0;
-        strength is not in [0, 1].
+      ValueError: strength is not in [0, 1].
     """
     check_problem(operator, y, shape, noise_std, steps)
     check_linear(operator, "projection")

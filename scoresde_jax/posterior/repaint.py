@@ -13,11 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from scoresde_jax.posterior.ladder import down, ladder
-from scoresde_jax.posterior.operators.linear import check_noise_free, check_problem
+from scoresde_jax.posterior.operators.linear import (
+    check_linear,
+    check_noise_free,
+    check_problem,
+)
 from scoresde_jax.posterior.operators.mask import Mask
 from scoresde_jax.sampling.change import denoised
 from scoresde_jax.sampling.fixed import fixed_cost
-from scoresde_jax.sampling.grids import Grid, log_snr_grid
+from scoresde_jax.sampling.grids import log_snr_grid
 from scoresde_jax.sde import SDE
 from scoresde_jax.types import Array, Samples, ScoreFn
 
@@ -35,13 +39,12 @@ def repaint_sample(
     t_min: float,
     jump_length: int = 10,
     resamplings: int = 10,
-    grid: Grid = log_snr_grid,
 ) -> Samples:
     """Draws images whose known pixels are y, exactly.
 
+    Arguments as of `posterior`, with a mask and without noise, and
+
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: 0; the method has no place for noise in y.
       jump_length, resamplings: how many levels at a time, and how often, 1 for once. The paper has
         10 and 10, with 250 steps.
 
@@ -50,11 +53,10 @@ def repaint_sample(
       jump_length more each time.
 
     Raises:
-      ValueError: the operator is not a mask, or does not go with y and shape; there is noise; a
-        count is less than 1.
+      ValueError: a count is less than 1, or a jump is as long as all steps.
     """
     check_problem(operator, y, shape, noise_std, steps)
-    if not isinstance(operator, Mask):
+    if not isinstance(check_linear(operator, "repaint"), Mask):
         raise ValueError(
             f"repaint takes masks, and this is {type(operator).__name__}; for other operators take "
             "projection, ddrm, pigdm, dps or smc."
@@ -64,7 +66,12 @@ def repaint_sample(
         raise ValueError(
             f"jump_length and resamplings are 1 or more; they are {jump_length}, {resamplings}."
         )
-    levels = ladder(sde, grid, steps, t_min)
+    if resamplings > 1 and jump_length >= steps:
+        raise ValueError(
+            f"jump_length is {jump_length} and there are {steps} steps, so nothing would be gone "
+            "down again; take less than steps, or 1 resampling."
+        )
+    levels = ladder(sde, log_snr_grid, steps, t_min)
     starts, ends = schedule(steps, jump_length, resamplings)
     known, mask = operator.adjoint(y), jnp.asarray(operator.known.mask)
     prior_key, loop_key = jax.random.split(key)

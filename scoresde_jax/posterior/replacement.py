@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scoresde_jax.posterior.operators.gray import decouple_gray, recouple_gray
 from scoresde_jax.sde import SDE
 from scoresde_jax.types import Array, Update, bcast
 
 Coordinates = Callable[[Array], Array]  # (B, ...) -> (B, ...), linear and orthogonal
 
-# Columns: the grey axis, and two colours at right angles to it and to each other.
-GRAY_BASIS = np.array([[1, -2, 0], [1, 1, 1], [1, 1, -1]]) / np.sqrt([3, 6, 2])
 _ONLY_GRAY = np.array([True, False, False])
 
 
@@ -48,16 +47,6 @@ def colorize(key: Array, sde: SDE, update: Update, t: Array, *, gray: Array) -> 
     """
     known = decouple_gray(gray)
     return hold_known(key, sde, update, t, known, _ONLY_GRAY, decouple_gray, recouple_gray)
-
-
-def decouple_gray(x: Array) -> Array:
-    """(B, H, W, 3) from red, green, blue to sqrt(3) times the grey value and two colours."""
-    return jnp.einsum("...i,ij->...j", x, GRAY_BASIS.astype(np.float32))
-
-
-def recouple_gray(y: Array) -> Array:
-    """The inverse of `decouple_gray`."""
-    return jnp.einsum("...j,ij->...i", y, GRAY_BASIS.astype(np.float32))
 
 
 def hold_known(

@@ -13,18 +13,20 @@ to the data as steps are added. The paper has DDPM's step and p(y | x_0 = D) for
 is that of `ladder.py`, and the twist PiGDM's, which is wide where D says little.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from scoresde_jax.posterior.ladder import down, ladder
+from scoresde_jax.posterior.ladder import Row, rows
 from scoresde_jax.posterior.likelihood import likelihood
 from scoresde_jax.posterior.operators.linear import Operator, check_problem, forward_of
-from scoresde_jax.sampling.change import denoised
-from scoresde_jax.sampling.grids import Grid, log_snr_grid
+from scoresde_jax.sampling.change import alpha_std, denoised
+from scoresde_jax.sampling.fixed import fixed_cost
+from scoresde_jax.sampling.grids import log_snr_grid
 from scoresde_jax.sde import SDE
-from scoresde_jax.types import Array, Samples, ScoreFn
+from scoresde_jax.types import Array, Samples, ScoreFn, bcast
 
 # Particles are drawn anew where fewer than this share of them would be worth as much.
 LEAST_EFFECTIVE = 0.5
@@ -36,6 +38,14 @@ class Particles(NamedTuple):
     x: Array  # (B, K, H, W, C)
     log_weight: Array  # (B, K), of weights that sum to 1
     nfe: int  # evaluations for each measurement, all its particles together
+
+
+class Cloud(NamedTuple):
+    """Particles on their way, K for each of B measurements."""
+
+    x: Array  # (B K, H, W, C), those of one measurement beside each other
+    log_weight: Array  # (B, K)
+    twist: Array  # (B, K) log h_t by which they are weighted so far
 
 
 def smc_sample(
@@ -51,25 +61,23 @@ def smc_sample(
     t_min: float,
     particles: int,
     prior_std: float = 1.0,
-    grid: Grid = log_snr_grid,
 ) -> Samples:
     """Draws one restoration of each y, from as many particles of its own.
 
     Exact in the limit of many particles and steps, for every operator, linear or a differentiable
-    function.
+    function. Arguments as of `posterior`, and
 
     Args:
-      shape: (B, H, W, C) of the samples; y has B rows.
-      noise_std: of y, as y is scaled, and not 0: exact measurements have no density.
+      noise_std: not 0: exact measurements have no density.
       particles: for each y; the network sees B times as many images at once.
       prior_std: of the data about their mean, for the guidance; it has no bearing on the limit.
 
     Returns:
-      Samples with nfe = particles (steps + 1), all but the last of each with a gradient.
+      Samples with nfe = particles (steps + 1), all but the last of each with a gradient; NaN where
+      a weight is.
 
     Raises:
-      ValueError: the operator does not go with y and shape; noise_std is not positive; there is no
-        particle.
+      ValueError: noise_std is not positive; there is no particle.
     """
     draw_key, key = jax.random.split(key)
     found = smc_particles(
@@ -84,12 +92,8 @@ def smc_sample(
         t_min=t_min,
         particles=particles,
         prior_std=prior_std,
-        grid=grid,
     )
-    chosen = jax.random.categorical(draw_key, found.log_weight)
-    x = found.x[jnp.arange(shape[0]), chosen]
-    batch = shape[:1]
-    return Samples(x, jnp.full(batch, found.nfe, jnp.int32), jnp.ones(batch, bool))
+    return fixed_cost(one_of_each(draw_key, found.x, found.log_weight), found.nfe)
 
 
 def smc_particles(
@@ -105,7 +109,6 @@ def smc_particles(
     t_min: float,
     particles: int,
     prior_std: float = 1.0,
-    grid: Grid = log_snr_grid,
 ) -> Particles:
     """All particles of each y: for means, variances, or several draws of one y. As `smc_sample`."""
     check_problem(operator, y, shape, noise_std, steps)
@@ -116,47 +119,91 @@ def smc_particles(
         )
     if particles < 1:
         raise ValueError(f"particles is {particles}; it is 1 or more.")
-    batch = shape[0]
-    levels = ladder(sde, grid, steps, t_min)
-    ys = jnp.repeat(y, particles, axis=0)
     prior_key, loop_key = jax.random.split(key)
+    levels = rows(sde, log_snr_grid, steps, t_min)
+    above, last = jax.tree.map(lambda a: a[:-1], levels), jax.tree.map(lambda a: a[-1], levels)
+    step = partial(smc_step, loop_key, sde, score_fn, operator, y)
 
-    def step(state: tuple[Array, Array, Array], row: tuple) -> tuple[tuple, None]:
-        x, log_weight, before = state
-        i, t, (keep, weight, noise), alpha, std = row
-        resample_key, noise_key = jax.random.split(jax.random.fold_in(loop_key, i))
-        at = likelihood(sde, score_fn, operator, ys, x, t, noise_std=noise_std, prior_std=prior_std)
-        twist = at.logp.reshape(batch, particles)
-        log_weight = log_weight + twist - before
-        index, log_weight = _resample(resample_key, log_weight)
+    def body(cloud: Cloud, row: Row) -> tuple[Cloud, None]:
+        return step(cloud, row, noise_std=noise_std, prior_std=prior_std), None
 
-        def chosen(a: Array) -> Array:
-            grouped = a.reshape(batch, particles, -1)
-            return jnp.take_along_axis(grouped, index[..., None], axis=1).reshape(a.shape)
+    cloud, _ = jax.lax.scan(body, smc_start(prior_key, sde, shape, particles), above)
+    x, log_weight = smc_end(sde, score_fn, operator, y, cloud, last, noise_std=noise_std)
+    return Particles(x, log_weight, particles * (steps + 1))
 
-        shift = weight * (std**2 / alpha) * chosen(at.gradient)
-        z = jax.random.normal(noise_key, x.shape, x.dtype)
-        x = keep * chosen(x) + weight * chosen(at.x0) + shift + noise * z
-        # log p - log q at x = m + shift + noise z, in units of noise.
-        ratio = -0.5 * (shift / noise) * (shift / noise + 2 * z)
-        log_weight = log_weight + jnp.sum(ratio.reshape(batch, particles, -1), axis=-1)
-        return (x, log_weight, chosen(twist.reshape(-1)).reshape(batch, particles)), None
 
-    none = jnp.zeros((batch, particles))
-    x = sde.prior_sample(prior_key, (batch * particles, *shape[1:]))
-    rows = (
-        jnp.arange(steps),
-        levels.times[:-1],
-        jax.tree.map(lambda a: a[:-1], down(levels)),
-        levels.alpha[:-2],
-        levels.std[:-2],
-    )
-    (x, log_weight, before), _ = jax.lax.scan(step, (x, none, none), rows)
-    x0 = denoised(sde, score_fn, x, levels.times[-1])
-    residual = (ys - forward_of(operator)(x0)).reshape(batch, particles, -1) / noise_std
-    log_weight = log_weight - 0.5 * jnp.sum(residual**2, axis=-1) - before
-    x0 = x0.reshape(batch, particles, *shape[1:])
-    return Particles(x0, jax.nn.log_softmax(log_weight), particles * (steps + 1))
+def smc_start(key: Array, sde: SDE, shape: tuple[int, ...], particles: int) -> Cloud:
+    """Particles at t = 1 for samples of a shape (B, H, W, C)."""
+    x = sde.prior_sample(key, (shape[0] * particles, *shape[1:]))
+    none = jnp.zeros((shape[0], particles))
+    return Cloud(x, none, none)
+
+
+def smc_step(
+    key: Array,
+    sde: SDE,
+    score_fn: ScoreFn,
+    operator: Operator,
+    y: Array,
+    cloud: Cloud,
+    row: Row,
+    *,
+    noise_std: float,
+    prior_std: float = 1.0,
+) -> Cloud:
+    """One step of `smc_particles` but the last: weighted, drawn anew where uneven, moved.
+
+    The key is the same for all steps.
+    """
+    batch, count = cloud.log_weight.shape
+    x, ys, t = cloud.x, jnp.repeat(y, count, axis=0), row.t
+    resample_key, noise_key = jax.random.split(jax.random.fold_in(key, row.i))
+    at = likelihood(sde, score_fn, operator, ys, x, t, noise_std=noise_std, prior_std=prior_std)
+    twist = at.logp.reshape(batch, count)
+    index, log_weight = _resample(resample_key, cloud.log_weight + twist - cloud.twist)
+
+    def chosen(a: Array) -> Array:
+        grouped = a.reshape(batch, count, -1)
+        return jnp.take_along_axis(grouped, index[..., None], axis=1).reshape(a.shape)
+
+    alpha, std = alpha_std(sde, t)
+    keep, weight, noise = row.down
+    shift = weight * (std**2 / alpha) * chosen(at.gradient)
+    z = jax.random.normal(noise_key, x.shape, x.dtype)
+    x = keep * chosen(x) + weight * chosen(at.x0) + shift + noise * z
+    # log p - log q at x = m + shift + noise z, in units of noise.
+    ratio = -0.5 * (shift / noise) * (shift / noise + 2 * z)
+    log_weight = log_weight + jnp.sum(ratio.reshape(batch, count, -1), axis=-1)
+    return Cloud(x, log_weight, jnp.take_along_axis(twist, index, axis=1))
+
+
+def smc_end(
+    sde: SDE,
+    score_fn: ScoreFn,
+    operator: Operator,
+    y: Array,
+    cloud: Cloud,
+    row: Row,
+    *,
+    noise_std: float,
+) -> tuple[Array, Array]:
+    """The step to the data, whose weights are of y itself: x (B, K, ...), log_weight (B, K)."""
+    batch, count = cloud.log_weight.shape
+    x0 = denoised(sde, score_fn, cloud.x, row.t)
+    seen = forward_of(operator)(x0)
+    residual = (jnp.repeat(y, count, axis=0) - seen).reshape(batch, count, -1) / noise_std
+    log_weight = cloud.log_weight - 0.5 * jnp.sum(residual**2, axis=-1) - cloud.twist
+    return x0.reshape(batch, count, *x0.shape[1:]), jax.nn.log_softmax(log_weight)
+
+
+def one_of_each(key: Array, x: Array, log_weight: Array) -> Array:
+    """One particle of each measurement by their weights: (B, ...) of x (B, K, ...).
+
+    Where a weight of a measurement is NaN so is its draw: `categorical` would make it particle 0.
+    """
+    index = jax.random.categorical(key, log_weight)
+    drawn = x[jnp.arange(x.shape[0]), index]
+    return jnp.where(bcast(jnp.isnan(log_weight).any(axis=-1), drawn), jnp.nan, drawn)
 
 
 def _resample(key: Array, log_weight: Array) -> tuple[Array, Array]:

@@ -20,8 +20,27 @@ MEANT = 1000  # training images that the mean colour is of
 class Problem(NamedTuple):
     """What was measured of images, in the network's scale, and what they are where it is known."""
 
+    operator: operators.Operator
     y: jax.Array  # (N, ...)
     truth: jax.Array | None  # (N, H, W, C)
+
+
+class Restored(NamedTuple):
+    """What a solver made of it."""
+
+    x: np.ndarray  # (N, draws, H, W, C) in the network's scale; black where not finite
+    whole: np.ndarray  # (N, draws) bool, which were finite
+    evaluations: int  # of each draw
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(N, draws, 1, 1, 1) bool, what an image's mean is over: if all were lost, all black."""
+        return np.expand_dims(self.whole | ~self.whole.any(axis=1, keepdims=True), (2, 3, 4))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(N, H, W, C), over the finite draws."""
+        return self.x.mean(axis=1, where=self.counted)
 
 
 def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> int:
@@ -30,7 +49,8 @@ def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> 
     Writes restore/<operator>_<solver>_<step>: .npz with "draws" (N, draws, H, W, C), "mean",
     "degraded" and "truth" as uint8, "std" in [0, 1] and "y" as measured; .png; .json with PSNR and
     SSIM of pictures in [0, 1] and "consistency", the root mean square of A x - y in the network's
-    scale, beside those of restorations without a model. Returns 1 if a draw is not finite.
+    scale, beside those of restorations without a model. A draw that is not finite is black, counts
+    in no number, and makes the exit code 1.
 
     Args:
       input: a file; with config.posterior.input "original" its pictures are degraded first, and
@@ -41,59 +61,28 @@ def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> 
         experiment = build.experiment(config)
         mesh = mesh_of(config, "posterior")
         restorer = build.restorer(config, experiment.sde, section.batch_size)
-        problem = _problem(experiment, config, restorer, input)
+        problem = _problem(experiment, config, restorer.operator, input)
         train_set = build.dataset(config, "train")
         run = open_run(tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True)
-    draw = programs.restoring_program(experiment, restorer, section.batch_size, run.mesh)
-    x, nfe = _draws(draw, run.state.ema_params, problem.y, section)
-    whole = np.asarray(np.isfinite(x).all(axis=(2, 3, 4)))
-    x = np.where(np.expand_dims(whole, (2, 3, 4)), x, 0.0)
+    draw = programs.restoring_program(experiment, restorer, run.mesh)
+    restored = _draws(draw, run.state.ema_params, problem.y, config)
 
-    shape, operator = experiment.image_shape, restorer.operator
-    others = {
-        "nearest": baselines.nearest(operator, problem.y, shape),
-        "mean_colour": baselines.closest_to(
-            operator, problem.y, _mean_colour(experiment, config, train_set)
-        ),
-    }
-    unit = np.clip(np.asarray(build.to_unit(config, jnp.asarray(x))), 0, 1)
-    std = unit.std(axis=1)
+    plain = _without_a_model(problem, _mean_colour(experiment, config, train_set))
     found = {
         "checkpoint_step": run.start,
         "data": config.data.name if not input else input,
-        "operator": {"name": section.operator, **section[section.operator]},
-        "solver": {"name": section.solver, **section[section.solver]},
-        "noise_std": section.noise_std,
-        "images": len(x),
-        "draws": section.draws,
-        "evaluations": nfe,
-        "not_finite": np.argwhere(~whole).tolist(),
-        "std": float(std.mean()),
-        "draw": _scores(config, operator, problem, x),
-        "mean": _scores(config, operator, problem, x.mean(axis=1, keepdims=True)),
-        **{
-            name: _scores(config, operator, problem, np.asarray(image)[:, None])
-            for name, image in others.items()
-        },
+        **_settings(section),
+        **_numbers(config, problem, restored, plain),
     }
+    columns = _columns(experiment, config, problem, restored)
     target = workdir / "restore" / f"{section.operator}_{section.solver}_{run.start}"
-    degraded = experiment.to_pixels(baselines.picture_of(operator, problem.y, shape))
-    columns = {
-        "y": np.asarray(problem.y),
-        "degraded": np.asarray(degraded),
-        "draws": np.asarray(experiment.to_pixels(jnp.asarray(x))),
-        "mean": np.asarray(experiment.to_pixels(jnp.asarray(x.mean(axis=1)))),
-        "std": std,
-    }
-    if problem.truth is not None:
-        columns["truth"] = np.asarray(experiment.to_pixels(problem.truth))
     files.write_npz(target.with_suffix(".npz"), columns)
     files.write_json(target.with_suffix(".json"), files.plain(found))
     evaluation.restoration_figure(
-        target.with_suffix(".png"), _columns(columns), title=_title(found, config)
+        target.with_suffix(".png"), _shown(columns), title=_title(found, config)
     )
     print("\n".join([*_lines(found), f"pictures: {target.with_suffix('.png')}"]))
-    if not whole.all():
+    if found["not_finite"]:
         say(f"not finite, and black: (image, draw) {found['not_finite']}")
         say(f"raise config.posterior.{section.solver}.steps, or choose another solver")
         return 1
@@ -101,19 +90,19 @@ def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> 
 
 
 def _problem(
-    experiment: build.Experiment, config: build.Config, restorer: build.Restorer, file: str
+    experiment: build.Experiment, config: build.Config, operator: operators.Operator, file: str
 ) -> Problem:
     """What is to be restored; ValueError where a file does not fit."""
-    section, shape, operator = config.posterior, experiment.image_shape, restorer.operator
+    section, shape = config.posterior, experiment.image_shape
     if section.input not in ("original", "degraded"):
         raise ValueError(f"config.posterior.input is {section.input!r}; known: original, degraded.")
     if section.input == "degraded":
         if not file:
             raise ValueError("config.posterior.input is 'degraded': name the file by --input.")
-        pictures = data.given_images(file)[: section.images]
-        return Problem(_measured(experiment, config, operator, pictures, file), None)
+        pictures = _given(file, section.images)
+        return Problem(operator, _measured(experiment, config, operator, pictures, file), None)
     if file:
-        pictures = data.given_images(file)[: section.images]
+        pictures = _given(file, section.images)
         _check_size(pictures, shape, file, "config.data's")
     else:
         test_set = build.dataset(config, "test")
@@ -122,13 +111,24 @@ def _problem(
     x = build.from_unit(experiment, config, jnp.asarray(pictures))
     key = jax.random.fold_in(jax.random.key(section.seed), 0)
     y = degrade(key, operator, x, section.noise_std)
-    return Problem(y, x)
+    return Problem(operator, y, x)
+
+
+def _given(file: str, most: int) -> np.ndarray:
+    """The first pictures of a file, (N, H, W, C) in [0, 1]."""
+    pictures = data.given_images(file)
+    if len(pictures) > most:
+        say(
+            f"{file} has {len(pictures)} pictures; the first {most} are restored, as many as "
+            "config.posterior.images says"
+        )
+    return pictures[:most]
 
 
 def _measured(
     experiment: build.Experiment,
     config: build.Config,
-    operator: operators.LinearOperator,
+    operator: operators.Operator,
     pictures: np.ndarray,
     file: str,
 ) -> jax.Array:
@@ -141,7 +141,7 @@ def _measured(
     if not baselines.measures_pictures(operator, shape):
         raise ValueError(
             f"config.posterior.input is 'degraded', and what {name!r} measures is no picture; set "
-            "'original', or choose a mask, gray, average, bicubic or a blur."
+            "'original', or choose a mask, gray, average, bicubic, a blur or high_dynamic_range."
         )
     wanted = operators.check_operator(operator, (1, *shape))[1:]
     _check_size(pictures, wanted, file, f"what config.posterior.operator {name!r} makes")
@@ -156,10 +156,9 @@ def _check_size(pictures: np.ndarray, wanted: tuple[int, ...], file: str, whose:
         )
 
 
-def _draws(
-    draw: Callable, params: Any, y: jax.Array, section: build.Config
-) -> tuple[np.ndarray, int]:
-    """(N, draws, H, W, C) in the network's scale, and evaluations of each."""
+def _draws(draw: Callable, params: Any, y: jax.Array, config: build.Config) -> Restored:
+    """Several draws of each image, in batches of one size."""
+    section, (black, _) = config.posterior, build.data_range(config)
     rows = np.repeat(np.arange(len(y)), section.draws)
     key, size = jax.random.fold_in(jax.random.key(section.seed), 1), section.batch_size
     progress = Progress("restore", len(rows), unit="draw")
@@ -171,38 +170,108 @@ def _draws(
         progress.update(min(first + size, len(rows)))
     progress.close()
     x = np.concatenate(parts)[: len(rows)]
-    return x.reshape(len(y), section.draws, *x.shape[1:]), int(nfe)
+    x = x.reshape(len(y), section.draws, *x.shape[1:])
+    whole = np.asarray(np.isfinite(x).all(axis=(2, 3, 4)))
+    return Restored(np.where(np.expand_dims(whole, (2, 3, 4)), x, black), whole, int(nfe))
+
+
+def _without_a_model(problem: Problem, colour: jax.Array) -> dict[str, jax.Array]:
+    """Restorations (N, H, W, C) to hold the draws beside; `colour` is an image (1, H, W, C)."""
+    operator, y, shape = problem.operator, problem.y, colour.shape[1:]
+    linear = isinstance(operator, operators.LinearOperator)
+    found = {"mean_colour": baselines.closest_to(operator, y, colour)}
+    if linear or baselines.measures_pictures(operator, shape):
+        found["nearest"] = baselines.nearest(operator, y, shape)
+    return found
 
 
 def _mean_colour(
     experiment: build.Experiment, config: build.Config, train_set: data.Dataset
 ) -> jax.Array:
-    """(C,) in the network's scale, of the first training images."""
+    """(1, H, W, C) in the network's scale, one colour, of the first training images."""
     images = np.asarray(train_set.images[:MEANT], np.float64) / ((train_set.levels or 2) - 1)
     colour = jnp.asarray(images.mean(axis=(0, 1, 2)), jnp.float32)
     return build.from_unit(experiment, config, colour) * jnp.ones((1, *experiment.image_shape))
 
 
+def _settings(section: build.Config) -> dict[str, Any]:
+    """What was asked for."""
+    return {
+        "operator": {"name": section.operator, **section[section.operator]},
+        "solver": {"name": section.solver, **section[section.solver]},
+        "noise_std": section.noise_std,
+        "draws": section.draws,
+    }
+
+
+def _numbers(
+    config: build.Config, problem: Problem, restored: Restored, plain: dict[str, jax.Array]
+) -> dict[str, Any]:
+    """How good the draws are, their mean, and what was made without a model."""
+    some = np.asarray(restored.whole.any(axis=1))  # the images that have a draw
+    images = {
+        "draw": (restored.x, restored.whole),
+        "mean": (restored.mean[:, None], some[:, None]),
+        **{
+            name: (np.asarray(image)[:, None], np.ones((len(some), 1), bool))
+            for name, image in plain.items()
+        },
+    }
+    return {
+        "images": len(some),
+        "evaluations": restored.evaluations,
+        "not_finite": np.argwhere(~restored.whole).tolist(),
+        "std": float(_std(config, restored)[some].mean()) if some.any() else None,
+        **{name: _scores(config, problem, *given) for name, given in images.items()},
+    }
+
+
+def _std(config: build.Config, restored: Restored) -> np.ndarray:
+    """Of the finite draws of each image, (N, H, W, C), of pictures in [0, 1]."""
+    return _unit(config, restored.x).std(axis=1, where=restored.counted)
+
+
 def _scores(
-    config: build.Config,
-    operator: operators.LinearOperator,
-    problem: Problem,
-    x: np.ndarray,
+    config: build.Config, problem: Problem, x: np.ndarray, whole: np.ndarray
 ) -> dict[str, float]:
-    """Means over images and draws of x (N, draws, H, W, C)."""
+    """Means over those of x (N, draws, H, W, C) that are `whole` (N, draws); {} of none."""
+    if not whole.any():
+        return {}
     count, draws = x.shape[:2]
-    seen = np.asarray(operator.forward(jnp.asarray(x.reshape(-1, *x.shape[2:]))))
+    forward = operators.forward_of(problem.operator)
+    seen = np.asarray(forward(jnp.asarray(x.reshape(-1, *x.shape[2:]))))
     off = seen.reshape(count, draws, -1) - np.asarray(problem.y).reshape(count, 1, -1)
-    found = {"consistency": float(np.sqrt(np.mean(off**2)))}
+    found = {"consistency": float(np.sqrt(np.mean(off[whole] ** 2)))}
     if problem.truth is not None:
-        unit = np.clip(np.asarray(build.to_unit(config, jnp.asarray(x))), 0, 1)
-        truth = np.clip(np.asarray(build.to_unit(config, problem.truth)), 0, 1)[:, None]
-        found["psnr"] = float(evaluation.psnr(unit, truth).mean())
-        found["ssim"] = float(evaluation.ssim(unit, truth).mean())
+        unit, truth = _unit(config, x), _unit(config, np.asarray(problem.truth))[:, None]
+        found["psnr"] = float(evaluation.psnr(unit, truth)[whole].mean())
+        found["ssim"] = float(evaluation.ssim(unit, truth)[whole].mean())
     return found
 
 
-def _columns(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _unit(config: build.Config, x: np.ndarray) -> np.ndarray:
+    """Pictures in [0, 1]."""
+    return np.clip(np.asarray(build.to_unit(config, jnp.asarray(x))), 0, 1)
+
+
+def _columns(
+    experiment: build.Experiment, config: build.Config, problem: Problem, restored: Restored
+) -> dict[str, np.ndarray]:
+    """The arrays of the .npz file, pictures as uint8."""
+    low, high = build.data_range(config)
+    shape = experiment.image_shape
+    degraded = baselines.picture_of(problem.operator, problem.y, shape, low=low, high=high)
+    pictures = {"degraded": degraded, "draws": restored.x, "mean": restored.mean}
+    if problem.truth is not None:
+        pictures["truth"] = problem.truth
+    columns = {
+        name: np.asarray(experiment.to_pixels(jnp.asarray(picture)))
+        for name, picture in pictures.items()
+    }
+    return columns | {"y": np.asarray(problem.y), "std": _std(config, restored)}
+
+
+def _shown(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The picture's columns; the standard deviation is white where it is largest."""
     draws = columns["draws"]
     white = max(float(columns["std"].max()), 1e-6)
@@ -228,10 +297,13 @@ def _lines(found: dict) -> list[str]:
         f"{'':12} {'PSNR':>8} {'SSIM':>8} {'A x - y':>10}",
     ]
     for name in ("draw", "mean", "nearest", "mean_colour"):
+        if name not in found:  # nothing is near in what is no picture
+            continue
         scores = found[name]
         texts = [
             f"{scores[key]:8.{digits}f}" if key in scores else f"{'':8}"
             for key, digits in (("psnr", 2), ("ssim", 3))
         ]
-        lines.append(f"{name:12} {' '.join(texts)} {scores['consistency']:10.2g}")
+        off = f"{scores['consistency']:10.2g}" if scores else ""
+        lines.append(f"{name:12} {' '.join(texts)} {off}")
     return lines

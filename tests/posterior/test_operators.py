@@ -1,5 +1,7 @@
 """Every operator: its adjoint, its decomposition, its matrix made in another way."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,12 @@ HEIGHT, WIDTH, CHANNELS = IMAGE
 
 def flat(a):
     return np.asarray(a, np.float64).reshape(a.shape[0], -1)
+
+
+def test_every_kind_is_tested():
+    kinds = {getattr(operators, name) for name in operators.__all__ if name[0].isupper()}
+    kinds = {kind for kind in kinds if dataclasses.is_dataclass(kind)}
+    assert kinds == {type(operator) for operator in OPERATORS.values()}
 
 
 @every

@@ -97,8 +97,8 @@ def test_samples_have_the_moments_of_the_posterior():
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=5.5 * STD**2 * 2**0.5 / 32)
 
 
-def test_conversion_keeps_the_score_where_nothing_is_learnt():
-    """A measurement with a lot of noise: the score of the data."""
+def test_the_score_is_that_of_the_data_where_nothing_is_learnt():
+    """From a measurement with a lot of noise."""
     sde, operator = SDES["vp"], OPERATORS["gray"]
     score = partial(WHITE.score, sde)
     y = operator.forward(Y)

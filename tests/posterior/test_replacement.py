@@ -10,7 +10,7 @@ import pytest
 from gaussian import DEFAULTS, correlated, default_sde, diagonal
 
 from scoresde_jax.posterior import colorize, decouple_gray, inpaint, recouple_gray
-from scoresde_jax.posterior.replacement import GRAY_BASIS
+from scoresde_jax.posterior.operators.gray import GRAY_BASIS
 from scoresde_jax.sampling import langevin, pc_sample, reverse_diffusion
 from scoresde_jax.types import Update
 

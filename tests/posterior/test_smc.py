@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from posterior.problems import GAUSSIAN, IMAGE, MIXTURE, SDES, SIZE, score_fn, std_of
-from scoresde_jax.posterior import smc_particles, smc_sample
-from scoresde_jax.posterior.exact import mixture
-from scoresde_jax.posterior.operators import average, gaussian_blur, matrix_of
+from scoresde_jax.posterior import one_of_each, pigdm_sample, smc_particles, smc_sample
+from scoresde_jax.posterior.exact import gaussian, mixture
+from scoresde_jax.posterior.operators import average, gaussian_blur, half_mask, matrix_of
 from scoresde_jax.posterior.smc import _resample
 
 NOISE = 0.2
@@ -88,6 +88,45 @@ def test_a_function():
     # 4,000 particles of std 0.7; the errors of 8 filters by themselves are 0.06.
     np.testing.assert_allclose(weight @ x, density @ plane, atol=0.08)
     np.testing.assert_allclose(weight @ x**2, density @ plane**2, atol=0.08)
+
+
+def test_the_rate_of_its_particles():
+    """1 / sqrt K, by the weights: the guidance takes the data for three times as wide."""
+    image, steps = (1, 2, 1), 150
+    prior = gaussian([0.3, -0.2], np.array([[0.3, 0.2], [0.2, 0.25]]))
+    left, y, prior_std = half_mask(image), jnp.array([1.0]), 3 * 0.275**0.5
+    mean, covariance = prior.posterior(matrix_of(left, image), np.asarray(y), NOISE).moments()
+    spread = np.trace(covariance) ** 0.5
+
+    def solved(solver, batch, **options):
+        settings = {"noise_std": NOISE, "steps": steps, "t_min": 1e-3, "prior_std": prior_std}
+        ys, shape = jnp.broadcast_to(y, (batch, 1)), (batch, *image)
+        score = score_fn(prior, VP)
+        return jax.jit(lambda key: solver(key, VP, score, left, ys, shape, **settings, **options))(
+            jax.random.key(2)
+        )
+
+    errors = []
+    for count in (50, 500, 5000):
+        found = solved(smc_particles, 8, particles=count)
+        weight = np.asarray(jnp.exp(found.log_weight), np.float64)
+        means = np.einsum("bk,bki->bi", weight, np.asarray(found.x).reshape(8, count, 2))
+        errors.append(np.sqrt(np.mean(np.sum((means - mean) ** 2, axis=1))) / spread)
+    # Of 16 numbers a root mean square is known to 18 %, a ratio of two to 25 %.
+    ratios = np.divide(errors[:-1], errors[1:])
+    assert np.all((10**0.5 / 2 < ratios) & (ratios < 2 * 10**0.5)), errors
+    guided = np.asarray(solved(pigdm_sample, 10_000).x).reshape(-1, 2).mean(axis=0)
+    assert np.linalg.norm(guided - mean) / spread > 3 * errors[-1], errors
+
+
+def test_a_weight_that_is_no_number_makes_no_draw():
+    """Of its measurement only: `categorical` alone would take particle 0."""
+    x = jnp.arange(12.0).reshape(3, 4, 1, 1, 1)
+    log_weight = jnp.zeros((3, 4)).at[1, 2].set(jnp.nan).at[2, :3].set(-jnp.inf)
+    found = one_of_each(jax.random.key(0), x, jax.nn.log_softmax(log_weight)).ravel()
+    assert found[0] in x[0].ravel() and np.isnan(found[1]) and found[2] == x[2, 3, 0, 0, 0]
+    index, kept = _resample(jax.random.key(0), log_weight)  # and it is not lost on the way
+    assert np.isnan(kept[1, 2]) and np.array_equal(index[1], np.arange(4))
 
 
 def test_one_draw_for_each_measurement():

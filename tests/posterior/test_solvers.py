@@ -90,11 +90,10 @@ def test_evaluations_are_counted(name):
     assert np.all(found.converged)
 
 
-@every
+# Not of replacement and projection: Langevin's step is a mean over the batch.
+@pytest.mark.parametrize("name", [n for n in SOLVERS if n not in ("replacement", "projection")])
 def test_an_answer_is_its_own(name):
     """Of one compilation, other measurements beside it change nothing."""
-    if name in ("replacement", "projection"):
-        return  # Langevin's step is a mean over the batch
     run = jax.jit(lambda y: solve(name, SDES["vp"], y=y).x)
     np.testing.assert_allclose(run(Y)[0], run(Y.at[1].add(1.0))[0], atol=1e-6)
 
@@ -140,6 +139,7 @@ def test_a_decomposition_is_asked_for(name):
         ("ddrm", {"eta_b": -0.1}, "eta_b is between 0 and 1"),
         ("projection", {"strength": 1.1}, "strength is between 0 and 1"),
         ("repaint", {"resamplings": 0}, "1 or more"),
+        ("repaint", {"jump_length": 4}, "jump_length is 4 and there are 4 steps"),
         (
             "repaint",
             {"operator": Gray(), "y": np.zeros((2, 4, 4, 1))},

@@ -1,13 +1,18 @@
 """Restoring as a command: its files, its numbers, files of one's own, and what it refuses."""
 
+import functools
+import importlib
+import shutil
+
 import commands
 import numpy as np
 import pytest
 from PIL import Image
 from small_network import SmallNetwork
+from verb_runs import run_quickly
 
 import run_lib
-from scoresde_jax import files
+from scoresde_jax import build, evaluation, files
 from scoresde_jax.build import assemble
 from scoresde_jax.verbs import UserError
 
@@ -17,6 +22,10 @@ BRIEF = {
     "posterior__batch_size": 4,  # two batches, the second half full
     "posterior__ddrm__steps": 3,
     "posterior__pigdm__steps": 3,
+    "posterior__dps__steps": 3,
+    "posterior__smc__steps": 3,
+    "posterior__smc__particles": 2,
+    "posterior__replacement__steps": 3,
 }
 
 
@@ -48,15 +57,75 @@ def test_known_pixels_are_kept_and_numbers_are_of_the_draws(small):
     assert set(numbers["nearest"]) == {"psnr", "ssim", "consistency"} == set(numbers["mean_colour"])
 
 
+RESTORE = importlib.import_module("scoresde_jax.verbs.restore")  # the package has its function
+
+
+def test_a_draw_that_is_lost_is_black_and_counts_nowhere(small, monkeypatch, capsys):
+    make, draws = build.restorer, RESTORE._draws
+    kept = []
+
+    def keeping(*arguments):
+        kept.append(draws(*arguments))
+        return kept[-1]
+
+    def losing(*arguments):
+        found = make(*arguments)
+
+        def sample(*at):
+            drawn = found.sample(*at)
+            return drawn._replace(x=drawn.x.at[3, 2, 2].set(np.nan))  # the second of image 1
+
+        return found._replace(sample=sample)
+
+    settings = BRIEF | {"posterior__solver": "ddrm"}
+    monkeypatch.setattr(RESTORE, "_draws", keeping)
+    assert small("subvp", "restore", **settings)[0] == 0
+    monkeypatch.setattr(build, "restorer", losing)
+    capsys.readouterr()
+    code, workdir = small("subvp", "restore", **settings)
+    assert code == 1
+    assert "not finite, and black: (image, draw) [[1, 1]]" in capsys.readouterr().err
+    arrays, numbers = result(workdir, "box_ddrm_2")
+    assert numbers["not_finite"] == [[1, 1]] and not arrays["draws"][1, 1].any()
+    np.testing.assert_array_equal(arrays["mean"][1], arrays["draws"][1, 0])
+    assert not arrays["std"][1].any() and arrays["std"][0].any()
+
+    others = ([0, 0, 1, 2, 2], [0, 1, 0, 0, 1])
+    truth = (np.round(arrays["truth"] / 255.0 * 16) + 0.5) / 17
+    unit = np.clip((np.asarray(kept[0].x, np.float64) + 1) / 2, 0, 1)
+    for name, measure in (("psnr", evaluation.psnr), ("ssim", evaluation.ssim)):
+        expected = measure(unit, truth[:, None])[others].mean()
+        assert numbers["draw"][name] == pytest.approx(expected, rel=1e-5)
+    stds = [unit[0].std(axis=0), 0 * unit[1, 0], unit[2].std(axis=0)]
+    assert numbers["std"] == pytest.approx(np.mean(stds), rel=1e-5)
+    assert numbers["draw"]["consistency"] < 1e-6  # black is far from y
+
+    nothing = kept[0]._replace(x=np.full_like(kept[0].x, -1), whole=np.zeros((3, 2), bool))
+    monkeypatch.setattr(RESTORE, "_draws", lambda *arguments: nothing)
+    assert small("subvp", "restore", **settings)[0] == 1
+    numbers = result(workdir, "box_ddrm_2")[1]
+    assert numbers["draw"] == numbers["mean"] == {} and numbers["std"] is None
+    assert set(numbers["nearest"]) == {"psnr", "ssim", "consistency"}
+
+
+def test_pictures_that_are_too_many_are_spoken_of(tmp_path, capsys):
+    pictures = np.linspace(0, 1, 5)[:, None, None] * np.ones((8, 8))
+    np.save(tmp_path / "a.npy", pictures)
+    file = str(tmp_path / "a.npy")
+    np.testing.assert_allclose(RESTORE._given(file, 3)[..., 0], pictures[:3], atol=1e-6)
+    assert "a.npy has 5 pictures; the first 3 are restored" in capsys.readouterr().err
+    assert len(RESTORE._given(file, 5)) == 5 and not capsys.readouterr().err
+
+
 def restored(monkeypatch, workdir, file, **settings):
     monkeypatch.setattr(assemble, "_network", lambda section: SmallNetwork())
     config = commands.raw_config("subvp", training__steps=2, **(BRIEF | settings))
     return run_lib.run(config, mode="restore", workdir=workdir, input=str(file))
 
 
-def test_a_small_picture_of_ones_own_is_restored(small, trained, tmp_path, monkeypatch):
+def test_a_small_picture_of_ones_own_is_restored(trained, tmp_path, monkeypatch):
     """Step by step, as CPUs do it."""
-    _, workdir = small("subvp", "report")
+    workdir = shutil.copytree(trained("subvp"), tmp_path / "run")
     picture = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
     Image.fromarray(picture).save(tmp_path / "small.png")
     settings = {"posterior__operator": "average", "posterior__input": "degraded"}
@@ -67,6 +136,82 @@ def test_a_small_picture_of_ones_own_is_restored(small, trained, tmp_path, monke
         arrays["y"][0, ..., 0], 2 * (picture / 255 * 16 + 0.5) / 17 - 1, atol=1e-6
     )
     assert set(numbers["draw"]) == {"consistency"} and numbers["evaluations"] == 4
+
+
+@pytest.mark.parametrize(
+    ("operator", "solver", "y_shape", "baselines"),
+    [
+        ("high_dynamic_range", "dps", (8, 8, 1), {"nearest", "mean_colour"}),
+        ("phase_retrieval", "smc", (16, 9, 1), {"mean_colour"}),
+    ],
+)
+def test_what_is_not_linear_is_restored(small, operator, solver, y_shape, baselines):
+    """Step by step; what is clipped is a picture, magnitudes are shown by rank."""
+    settings = {"posterior__operator": operator, "posterior__noise_std": 0.05}
+    code, workdir = small("subvp", "restore", **BRIEF, **settings, posterior__solver=solver)
+    assert code == 0
+    arrays, numbers = result(workdir, f"{operator}_{solver}_2")
+    assert arrays["y"].shape == (3, *y_shape) and arrays["degraded"].shape == (3, 8, 8, 1)
+    assert arrays["draws"].shape == (3, 2, 8, 8, 1) and np.ptp(arrays["degraded"]) > 200
+    assert baselines == {"nearest", "mean_colour"} & set(numbers)
+    assert numbers["evaluations"] == (4 if solver == "dps" else 8)
+    assert all(numbers[name]["consistency"] > 0.01 for name in (*baselines, "draw"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "solver", "most"),
+    [("box", "replacement", 2e-3), ("average", "ddrm", 1e-5), ("average", "pigdm", 1.0)],
+)
+def test_ve(small, operator, solver, most):
+    """Noise of std 10 at the start, and alpha = 1 all the way: what is known is held as well."""
+    settings = {"posterior__operator": operator, "posterior__solver": solver}
+    code, workdir = small("ve", "restore", **BRIEF, **settings)
+    assert code == 0
+    _, numbers = result(workdir, f"{operator}_{solver}_2")
+    assert numbers["draw"]["consistency"] < most
+
+
+def emoji(**settings):
+    config = importlib.import_module("configs.vp.emoji").get_config("tiny")
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    config.update_from_flattened_dict(commands.SMALL | {"training.steps": 2} | named)
+    return config
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """Settings -> arrays and numbers of a restoration of emoji, after two steps of training."""
+    workdir = tmp_path_factory.mktemp("colour") / "run"
+    assert run_quickly(emoji(), "train", workdir) == 0
+
+    @functools.cache
+    def restore(operator, solver, **settings):
+        named = {f"posterior__{name}": value for name, value in settings.items()}
+        named |= {"posterior__operator": operator, "posterior__solver": solver}
+        assert run_quickly(emoji(**BRIEF, **named), "restore", workdir) == 0
+        return result(workdir, f"{operator}_{solver}_2")
+
+    return restore
+
+
+def test_grey_pictures_are_coloured(colour):
+    arrays, numbers = colour("gray", "ddrm")
+    assert arrays["y"].shape == (3, 32, 32, 1) and arrays["draws"].shape == (3, 2, 32, 32, 3)
+    assert numbers["draw"]["consistency"] < 1e-6
+    grey = arrays["degraded"].astype(int)
+    np.testing.assert_array_equal(np.ptp(grey, axis=3), 0)  # as red as green as blue
+    # A mean of three levels is a third off at most; one is rounded, one cut.
+    assert np.abs(grey[..., 0] - arrays["truth"].astype(int).mean(axis=3)).max() <= 1.5
+    assert np.ptp(arrays["draws"].astype(int), axis=4).max() > 50  # and draws have colours
+
+
+def test_small_colour_pictures_are_enlarged(colour):
+    arrays, numbers = colour("bicubic", "pigdm", bicubic__factor=4)
+    assert arrays["y"].shape == (3, 8, 8, 3) and arrays["draws"].shape == (3, 2, 32, 32, 3)
+    shown = arrays["degraded"].reshape(3, 8, 4, 8, 4, 3)
+    assert (shown == shown[:, :, :1, :, :1]).all()  # blocks of one colour
+    # The mean colour, made to explain y, is the better guess: A^+ is smooth, blocks are not.
+    assert numbers["mean_colour"]["psnr"] > numbers["nearest"]["psnr"] > 10
 
 
 @pytest.mark.parametrize(
@@ -88,6 +233,16 @@ def test_a_small_picture_of_ones_own_is_restored(small, trained, tmp_path, monke
             np.zeros((8, 8)),
             {"posterior__operator": "average", "posterior__input": "degraded"},
             r"\(8, 8, 1\); expected \(4, 4, 1\), what config.posterior.operator 'average' makes",
+        ),
+        (
+            "a.npy",
+            np.zeros((8, 8)),
+            {
+                "posterior__operator": "phase_retrieval",
+                "posterior__input": "degraded",
+                "posterior__solver": "dps",
+            },
+            "what 'phase_retrieval' measures is no picture",
         ),
         ("a.npy", np.zeros((8, 8)), {"posterior__input": "degarded"}, "known: original, degraded"),
         ("", None, {"posterior__input": "degraded"}, "name the file by --input"),

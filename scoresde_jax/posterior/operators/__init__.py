@@ -1,4 +1,4 @@
-"""Linear measurements of images, and what is done with their matrices."""
+"""Measurements of images: linear ones, what is done with their matrices, and two that are not."""
 
 from scoresde_jax.posterior.operators.average import Average, average
 from scoresde_jax.posterior.operators.blur import Blur, blur, gaussian_blur, motion_blur
@@ -17,6 +17,7 @@ from scoresde_jax.posterior.operators.linear import (
     matrix_of,
 )
 from scoresde_jax.posterior.operators.mask import Mask, box_mask, half_mask, mask, random_mask
+from scoresde_jax.posterior.operators.nonlinear import high_dynamic_range, phase_retrieval
 from scoresde_jax.posterior.operators.radon import Radon, radon
 from scoresde_jax.posterior.operators.separable import Separable, bicubic
 
@@ -43,11 +44,13 @@ __all__ = [
     "gaussian_blur",
     "hadamard",
     "half_mask",
+    "high_dynamic_range",
     "kspace",
     "kspace_lines",
     "mask",
     "matrix_of",
     "motion_blur",
+    "phase_retrieval",
     "pseudo_inverse",
     "radon",
     "random_mask",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from scoresde_jax.posterior.operators.linear import Spectral, check_image, image_sizes
+from scoresde_jax.posterior.operators.linear import Spectral, check_factor, check_image
 from scoresde_jax.types import Array, register_pytree
 
 
@@ -75,11 +75,7 @@ def average(image_shape: tuple[int, ...], factor: int) -> Average:
     Raises:
       ValueError: factor is less than 2, or does not divide height and width.
     """
-    height, width, _ = image_sizes(image_shape)
-    if factor < 2:
-        raise ValueError(f"factor is 2 or more; it is {factor}.")
-    if height % factor or width % factor:
-        raise ValueError(f"factor {factor} does not divide an image of {height} x {width}.")
+    check_factor(image_shape, factor)
     # The reflection that takes the first unit vector to the constant (Householder).
     constant = np.full(factor**2, 1 / factor)
     normal = np.eye(factor**2)[0] - constant

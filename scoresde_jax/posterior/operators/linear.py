@@ -173,3 +173,17 @@ def image_sizes(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
         raise ValueError(f"image_shape is (H, W, C), without the batch; it is {image_shape}.")
     height, width, channels = image_shape
     return height, width, channels
+
+
+def check_factor(image_shape: tuple[int, ...], factor: int) -> tuple[int, int]:
+    """(H, W) of an image that is made of whole blocks of factor x factor pixels.
+
+    Raises:
+      ValueError: factor is less than 2, or does not divide both.
+    """
+    height, width, _ = image_sizes(image_shape)
+    if factor < 2:
+        raise ValueError(f"factor is 2 or more; it is {factor}.")
+    if height % factor or width % factor:
+        raise ValueError(f"factor {factor} does not divide an image of {height} x {width}.")
+    return height, width

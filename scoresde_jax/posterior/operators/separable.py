@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from scoresde_jax.posterior.operators.linear import Spectral, check_image, image_sizes
+from scoresde_jax.posterior.operators.linear import Spectral, check_factor, check_image
 from scoresde_jax.types import Array, register_pytree
 
 
@@ -71,11 +71,7 @@ def bicubic(image_shape: tuple[int, ...], factor: int) -> Separable:
     Raises:
       ValueError: factor is less than 2, or does not divide height and width.
     """
-    height, width, _ = image_sizes(image_shape)
-    if factor < 2:
-        raise ValueError(f"factor is 2 or more; it is {factor}.")
-    if height % factor or width % factor:
-        raise ValueError(f"factor {factor} does not divide an image of {height} x {width}.")
+    height, width = check_factor(image_shape, factor)
     return Separable(*(factor_of(_cubic_matrix(size, factor)) for size in (height, width)))
 
 

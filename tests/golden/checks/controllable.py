@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scoresde_jax.posterior import colorize, decouple_gray, inpaint, recouple_gray
-from scoresde_jax.posterior.replacement import GRAY_BASIS
+from scoresde_jax.posterior.operators.gray import GRAY_BASIS
 from scoresde_jax.sampling.pc import Constrain
 from scoresde_jax.sde import SDE
 from tests.golden import noise, original, pc
