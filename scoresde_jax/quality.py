@@ -14,9 +14,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde_jax import build, data, evaluation, files, programs, shards
+from scoresde_jax import build, data, evaluation, files, programs, shards, workdirs
 from scoresde_jax.data.mixture import gaussian_mixture
 from scoresde_jax.evaluation import (
+    digit_features,
     extrapolation,
     intervals,
     provenance,
@@ -24,9 +25,13 @@ from scoresde_jax.evaluation import (
     statistics_files,
 )
 from scoresde_jax.evaluation.extractors import Extractor, as_levels
+from scoresde_jax.guidance import class_labels
 from scoresde_jax.progress import Progress
 
 FEATURES_KEPT = 50_000  # of a reference, for KID, precision and recall
+FEWEST = 4  # images of either kind, for KID and precision
+FITTED_TO = 100  # images, of which the largest mixture gets one for each component
+MOST_PIXELS = 1024  # numbers in an image; a mixture's covariances then take 0.7 GB
 
 
 def statistics(
@@ -60,10 +65,10 @@ def statistics(
         resize=extractor.resize,
         rounding="exact",
         images=done,
-        source=f"{dataset.name}/{split}",
+        source=f"{dataset.name}/{split} {'x'.join(map(str, dataset.images.shape[1:]))}",
     )
-    features = np.concatenate(kept)
-    scores = np.concatenate(logits) if logits else None
+    features = np.concatenate(kept)[:FEATURES_KEPT]
+    scores = np.concatenate(logits)[:FEATURES_KEPT] if logits else None
     return statistics_files.Statistics(sums.moments(), features, scores, origin)
 
 
@@ -75,11 +80,24 @@ def reference(
     """What samples are compared with: config.eval.statistics, or else the training split.
 
     Raises:
-      ValueError: the file is not one of statistics, or of another extractor.
+      ValueError: the file is not one of statistics, or of another extractor, or of too few images.
     """
     path = config.eval.statistics
     if path is None:
-        return statistics(train_set, "train", extractor)
+        progress = Progress("reference", len(train_set.images), unit="image")
+        found = statistics(train_set, "train", extractor, progress)
+        progress.close()
+    else:
+        found = _read(path, extractor)
+    if found.features is not None and len(found.features) < FEWEST:
+        raise ValueError(
+            f"samples are compared with {FEWEST} images or more; got {len(found.features)} from "
+            f"{path or 'the training split'}."
+        )
+    return found
+
+
+def _read(path: str, extractor: Extractor) -> statistics_files.Statistics:
     if not pathlib.Path(path).is_file():
         raise ValueError(f"config.eval.statistics is {path!r}, which is no file.")
     found = statistics_files.read(path)
@@ -99,6 +117,7 @@ def reference(
 def draw(
     experiment: build.Experiment,
     params: Any,
+    guided: tuple[build.Guided, Any],
     config: build.Config,
     step: int,
     folder: pathlib.Path,
@@ -107,21 +126,25 @@ def draw(
     """config.eval.num_samples images with the sampler of config.sampling, in shards that are kept.
 
     Args:
+      guided: the score that is sampled, and the parameters of what guides it.
       folder: of folders, one for each step and settings.
 
     Returns:
       "images" (N, H, W, C) uint8 pixels, "nfe" and "converged" (N,).
     """
     size, count = config.sampling.batch_size, config.eval.num_samples
-    program = programs.sampling_program(experiment, size, mesh)
+    score, others = guided
+    program = programs.sampling_program(experiment, size, mesh, score.score_fn)
     key = jax.random.key(config.eval.seed)
 
     def shard(number: int) -> shards.Columns:
-        found = jax.device_get(program(params, jax.random.fold_in(key, number)))
+        labels = _labels(config, score.classes, number)
+        every = params, others, labels
+        found = jax.device_get(program(every, jax.random.fold_in(key, number)))
         return dict(zip(("images", "nfe", "converged"), found, strict=True))
 
     progress = Progress("draw", count, unit="image")
-    origin = work(config, step, mesh)
+    origin = work(config, step, mesh, others)
     digest = hashlib.sha256(json.dumps(files.plain(origin), sort_keys=True).encode()).hexdigest()
     pieces = sample_files.samples(
         folder / f"{step}_{digest[:8]}",
@@ -137,21 +160,56 @@ def draw(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def work(config: build.Config, step: int, mesh: Mesh) -> dict[str, Any]:
-    """All that samples depend on, JSON."""
-    sections = ("sde", "parameterization", "model", "data", "sampling")
-    parts = {name: config[name].to_dict() for name in sections}
-    return {"step": step, "seed": config.eval.seed, "devices": mesh.size, **parts}
+def _labels(config: build.Config, classes: int, number: int) -> np.ndarray | None:
+    """The classes asked for in a shard, as if all were numbered through; None without classes."""
+    if not classes:
+        return None
+    size, asked = config.sampling.batch_size, config.sampling.guidance.image_class
+    return np.asarray(class_labels(asked, classes, (number + 1) * size))[-size:]
+
+
+def work(config: build.Config, step: int, mesh: Mesh, others: Any) -> dict[str, Any]:
+    """All that samples depend on, JSON; `others` are the parameters of what guides them."""
+    parts = {name: config[name].to_dict() for name in ("sde", "parameterization", "model")}
+    images, sampling = config.data.to_dict(), config.sampling
+    return parts | {
+        "step": step,
+        "seed": config.eval.seed,
+        "devices": mesh.size,
+        "guidance": guidance_of(config, others),
+        "data": {key: images[key] for key in images if key not in workdirs.FREE_KEYS},
+        "sampling": {
+            "method": sampling.method,
+            "settings": sampling[sampling.method].to_dict(),
+            "batch_size": sampling.batch_size,
+            "latents": sampling.latents,
+        },
+    }
+
+
+def guidance_of(config: build.Config, others: Any) -> dict[str, Any] | None:
+    """How samples are guided, with a hash of what guides them; None if they are not."""
+    section = config.sampling.guidance.to_dict()
+    if section["method"] == "none":
+        return None
+    del section["weaker"]  # a path; its parameters are what counts
+    guide = digit_features.parameter_hash(others) if jax.tree.leaves(others) else None
+    return files.plain(section | {"guide_hash": guide})
 
 
 def results(
     config: build.Config,
     step: int,
+    guidance: dict[str, Any] | None,
     drawn: shards.Columns,
     extractor: Extractor,
     real: statistics_files.Statistics,
 ) -> dict[str, Any]:
-    """Every distance that the reference allows, as eval/quality.json has them."""
+    """Every distance that the reference allows, as eval/quality.json has them.
+
+    Args:
+      guidance: as `guidance_of` says it.
+    """
     levels = config.data.levels or 256
     images = as_levels(drawn["images"], levels=256, wanted=extractor.levels)
     features, logits = extractor.all(images)
@@ -166,7 +224,8 @@ def results(
         reference=real.provenance.source if real.provenance else str(config.eval.statistics),
         reference_images=real.moments.count,
         sampler=method,
-        settings=config.sampling[method].to_dict(),
+        settings=config.sampling[method].to_dict() | {"batch_size": config.sampling.batch_size},
+        guidance=guidance,
         nfe=float(drawn["nfe"].mean()),
         step=step,
         ema=True,
@@ -175,12 +234,12 @@ def results(
     found: dict[str, Any] = {"frechet_distance": frechet(features, real.moments, config.eval.seed)}
     if real.features is not None:
         kernel = evaluation.kernel_distance(features, real.features, seed=config.eval.seed)
-        found["kernel_distance"] = kernel._asdict()
+        of = {"reference_features": len(real.features)}
+        found["kernel_distance"] = kernel._asdict() | of
         shares = evaluation.precision_recall(real.features, features)
-        found |= {
-            name: {"mean": share.value, "standard_error": share.standard_error, "k": shares.k}
-            for name, share in (("precision", shares.precision), ("recall", shares.recall))
-        }
+        for name, share in (("precision", shares.precision), ("recall", shares.recall)):
+            value = {"mean": share.value, "standard_error": share.standard_error, "k": shares.k}
+            found[name] = value | of
     if logits is not None and len(logits) >= 10:
         found["inception_score"] = evaluation.inception_score(logits)._asdict()
     failed = np.flatnonzero(~drawn["converged"]).tolist()
@@ -203,13 +262,10 @@ def frechet(features: np.ndarray, real: evaluation.Moments, seed: int) -> dict[s
         found["standard_error"] = intervals.standard_error(features, real)
     if count >= 4 * dims:
         line = extrapolation.extrapolated_distance(features, real, seed=seed)
-        found["extrapolated"] = {"mean": line.value, "standard_error": line.standard_error}
+        # The line's own error knows nothing of what its subsets share.
+        error = max(line.standard_error, found["standard_error"])
+        found["extrapolated"] = {"mean": line.value, "standard_error": error}
     return found
-
-
-def write(path: files.Path, found: dict[str, Any]) -> None:
-    """Writes results as JSON."""
-    files.write_json(path, files.plain(found))
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -238,8 +294,32 @@ def _distance(distance: dict[str, Any]) -> str:
     elif "standard_error" in distance:
         said += f" +- {distance['standard_error']:.3f}"
     if "extrapolated" in distance:
-        said += f", of infinitely many images {distance['extrapolated']['mean']:.3f}"
+        line = distance["extrapolated"]
+        said += f", of infinitely many images {line['mean']:.3f} +- {line['standard_error']:.3f}"
     return said
+
+
+def check(config: build.Config, train_set: data.Dataset, test_set: data.Dataset) -> None:
+    """Raises ValueError where config.eval.yardsticks asks for what these data do not allow."""
+    images = train_set.images
+    pixels = math.prod(images.shape[1:])
+    found = [
+        said
+        for said, true in (
+            ("these are continuous", train_set.levels is None),
+            ("these are not in RAM", not isinstance(images, np.ndarray)),
+            ("these have no two test images", len(test_set.images) < 2),
+            (f"there are {len(images)} training images", len(images) < FITTED_TO),
+            (f"an image is {pixels} numbers", pixels > MOST_PIXELS),
+        )
+        if true
+    ]
+    if config.eval.yardsticks and found:
+        raise ValueError(
+            f"config.eval.yardsticks fits a Gaussian mixture to {FITTED_TO} or more images in "
+            f"levels, of at most {MOST_PIXELS} numbers each, in RAM, and measures test images; "
+            f"{' and '.join(found)}. Set it to False."
+        )
 
 
 def yardsticks(
@@ -263,8 +343,7 @@ def yardsticks(
     image is then a little farther than it should be, and a model that copies would be nearer.
     """
     seed, levels = config.eval.seed, train_set.levels
-    if levels is None:
-        raise ValueError("config.eval.yardsticks are of images in levels; set it to False.")
+    assert levels is not None, "see `check`"
     mixture = gaussian_mixture(np.asarray(train_set.images), levels=levels, seed=seed)
     kinds = {
         "samples": as_levels(drawn["images"], levels=256, wanted=extractor.levels),

@@ -62,6 +62,16 @@ def test_pieces_of_other_work_and_broken_ones_are_done_again(tmp_path):
     assert seen[6:] == [[4, 5, 6, 7]]
 
 
+def test_a_piece_with_any_damage_is_done_again(tmp_path):
+    collect(tmp_path, [])
+    path = tmp_path / "4.npz"
+    whole = path.read_bytes()
+    flipped = [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole))]
+    for damaged in (b"", whole[:-9], whole[:99], *flipped[::5]):
+        path.write_bytes(damaged)
+        check(collect(tmp_path, []))
+
+
 def test_a_stream_is_the_same_pieces_one_at_a_time(tmp_path):
     seen = []
     found = shards.stream(tmp_path, 10, squares(seen), size=4, work=WORK)

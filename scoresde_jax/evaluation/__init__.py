@@ -1,7 +1,9 @@
 """Figures of what a model makes, and how far it is from the data."""
 
+from scoresde_jax.evaluation.agreement import Agreement, agreement
 from scoresde_jax.evaluation.figures import (
     accuracy_figure,
+    agreement_figure,
     bpd_figure,
     image_grid,
     restoration_figure,
@@ -18,10 +20,13 @@ from scoresde_jax.evaluation.projection import Projection, principal_components
 from scoresde_jax.evaluation.similarity import psnr, ssim
 
 __all__ = [
+    "Agreement",
     "Moments",
     "Projection",
     "Sums",
     "accuracy_figure",
+    "agreement",
+    "agreement_figure",
     "bpd_figure",
     "frechet_distance",
     "image_grid",

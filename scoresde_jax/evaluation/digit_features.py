@@ -9,7 +9,6 @@ classifiers are two units, whatever their accuracy.
 """
 
 import hashlib
-import zipfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from scoresde_jax.data.order import permutation
 from scoresde_jax.models.classifier import SmallClassifier
 from scoresde_jax.types import Array
 
+BLOCK = 1000  # images that are classified at once
 MAX_SHIFT = 1  # pixels; digits of 8 pixels a side have a margin of about one
 
 
@@ -120,10 +120,16 @@ def train(
 def accuracy(
     params: Any, images: np.ndarray, labels: np.ndarray, *, classifier: SmallClassifier, levels: int
 ) -> float:
-    """Share of images whose likeliest class is their label."""
-    x = centred(images, levels=levels)
-    _, logits = jax.jit(outputs, static_argnums=0)(classifier, params, x)
-    return float(np.mean(np.argmax(logits, axis=1) == labels))
+    """Share of images whose likeliest class is their label; in blocks, the last one filled up."""
+    program = jax.jit(outputs, static_argnums=0)
+    right, count = 0, len(images)
+    size = min(BLOCK, count)
+    for first in range(0, count, size):
+        rows = np.minimum(np.arange(first, first + size), count - 1)
+        _, logits = program(classifier, params, centred(images[rows], levels=levels))
+        hits = np.argmax(np.asarray(logits), axis=1) == labels[rows]
+        right += int(hits[: count - first].sum())
+    return right / count
 
 
 def parameter_hash(params: Any) -> str:
@@ -153,16 +159,17 @@ def read(path: files.Path) -> tuple[SmallClassifier, Any, int]:
       ValueError: the file is not one.
       OSError: it cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
-        levels = int(held.pop("levels"))
-        params: dict[str, dict[str, np.ndarray]] = {}
-        for name, leaf in held.items():
-            layer, _, leaf_name = name.partition("/")
-            params.setdefault(layer, {})[leaf_name] = leaf
-        features, classes = params["logits"]["kernel"].shape
-        channels = params["conv_0"]["kernel"].shape[-1]
-    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no classifier of --mode features: {error}.") from error
+    with open(path, "rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as file:
+                held = dict(file)
+            levels = int(held.pop("levels"))
+            params: dict[str, dict[str, np.ndarray]] = {}
+            for name, leaf in held.items():
+                layer, _, leaf_name = name.partition("/")
+                params.setdefault(layer, {})[leaf_name] = leaf
+            features, classes = params["logits"]["kernel"].shape
+            channels = params["conv_0"]["kernel"].shape[-1]
+        except (AttributeError, IndexError, OSError, *files.UNREADABLE) as error:
+            raise ValueError(f"{path} is no classifier of --mode features: {error}.") from error
     return SmallClassifier(classes, channels, features), params, levels

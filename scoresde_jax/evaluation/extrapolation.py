@@ -30,8 +30,8 @@ def extrapolated_distance(
     """The distance of infinitely many images like these.
 
     The subsets are of the same images: their distances share most of their error, which the line's
-    scatter does not show. The standard error of the result is at least the regression's, and at
-    least `standard_error` of all images.
+    scatter does not show. The error of the result is at least the regression's, and at least
+    `intervals.standard_error` of all images.
 
     Args:
       features: (N, d); subsets have N / 10 images to N, but never fewer than 2 d.

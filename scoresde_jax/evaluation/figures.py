@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from scoresde_jax import files
+from scoresde_jax.evaluation.agreement import agreement
 
 _GRID_WIDTH = 640  # pixels, about; small images are enlarged by whole factors to fill it
 
@@ -56,7 +57,6 @@ def bpd_figure(
       ends: what a row shows, and its images (n, H, W, C) uint8.
       title: above the plot.
       unit: of the values.
-      shown: images in each row.
     """
     figure = _figure((7, 4.5))
     axes = figure.subplots(1 + len(ends), 1, height_ratios=(3, *[1] * len(ends)))
@@ -168,6 +168,60 @@ def restoration_figure(path: files.Path, columns: Mapping[str, np.ndarray], *, t
     axis.set_title(title, fontsize=10)
     for side in axis.spines.values():
         side.set_visible(False)
+    _save(path, figure)
+
+
+def agreement_figure(
+    path: files.Path,
+    first: np.ndarray,
+    second: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    *,
+    title: str,
+) -> None:
+    """Plots two models' codes of the same images against each other, and shows images below.
+
+    On the left dimensions of codes, in the middle how far apart they are, beside codes of other
+    images, on the right the correlation of each dimension, as the pixel it comes from.
+
+    Args:
+      first, second: (N, H, W, C), of the one model and of the other.
+      rows: what a row shows, and its images (n, H, W, C) uint8.
+      title: above the plots.
+    """
+    figure = _figure((10, 3.8 + 0.62 * len(rows)))
+    ratios = 3.8, 0.62 * len(rows)
+    above, below = np.asarray(figure.subfigures(2, 1, height_ratios=ratios))
+    scatter, histogram, by_pixel = above.subplots(1, 3)
+    above.suptitle(title, fontsize=11)
+    ends = (-4.0, 4.0)
+    some = np.random.default_rng(0).permutation(first.size)[:3000]
+    scatter.plot(ends, ends, color="gray", lw=1)
+    style = {"ls": "", "marker": ".", "markersize": 2.5, "alpha": 0.35, "color": "#4477aa"}
+    scatter.plot(first.ravel()[some], second.ravel()[some], **style)
+    scatter.set(xlabel="code by the first", ylabel="code by the second", xlim=ends, ylim=ends)
+    scatter.set_aspect("equal")
+    for label, codes, color in (
+        ("another image", np.roll(second, 1, axis=0), "#bbbbbb"),
+        ("the same image", second, "#4477aa"),
+    ):
+        bins = np.linspace(*ends, 81)
+        histogram.hist((first - codes).ravel(), bins, density=True, color=color, label=label)
+    histogram.set(xlabel="difference in a dimension", ylabel="density", xlim=ends)
+    histogram.set_box_aspect(1)
+    histogram.margins(y=0.25)
+    histogram.legend(fontsize=8, loc="upper right")
+    correlation = agreement(first, second).correlation.reshape(first.shape[1:]).mean(axis=-1)
+    shown = by_pixel.imshow(correlation, vmin=min(0.0, correlation.min()), vmax=1.0)
+    by_pixel.set(xticks=[], yticks=[], xlabel="correlation of each pixel's dimension")
+    above.colorbar(shown, ax=by_pixel, shrink=0.8)
+    axes = below.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axis, (name, images) in zip(axes, rows.items(), strict=True):
+        axis.imshow(image_grid(images, columns=len(images)), interpolation="nearest")
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        for side in axis.spines.values():
+            side.set_visible(False)
     _save(path, figure)
 
 

@@ -20,11 +20,13 @@ class Provenance:
       resize: how images came to the extractor's size.
       rounding: how samples became levels; "exact" for images that were levels all along.
       images: how many.
-      source: whose images: "model", or a data set and its split, "cifar10/train".
-      reference: data set and split that they are compared with.
+      source: whose images: "model", or a data set, its split and size, "cifar10/train 32x32x3".
+      reference: data set, split and size that they are compared with.
       reference_images: how many.
       sampler: its name.
       settings: the sampler's, as JSON.
+      guidance: method, scale, class, interval and a hash of what guides; None for samples of the
+        model as it is.
       nfe: evaluations for an image, on average.
       step: of the weights.
       ema: whether the weights are averaged.
@@ -45,6 +47,7 @@ class Provenance:
     step: int | None = None
     ema: bool | None = None
     seed: int | None = None
+    guidance: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
@@ -58,14 +61,15 @@ class Provenance:
           ValueError: it is of another shape.
         """
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(value, dict) or set(value) != names:
+        if not isinstance(value, dict) or set(BEFORE | value) != names:
             have = sorted(value) if isinstance(value, dict) else json.dumps(value)[:80]
             raise ValueError(f"a provenance has the keys {sorted(names)}; got {have}.")
         return cls(**value)
 
 
+BEFORE = {"guidance": None}  # keys that are younger than some files, and what held before
 FEATURES = ("extractor_hash", "resize")  # what makes features the same features
-COMPARED = (*FEATURES, "rounding", "reference", "reference_images")
+COMPARED = (*FEATURES, "rounding", "reference", "reference_images", "guidance")
 BIASED = ("images",)  # what moves the mean of an estimate that is biased
 
 
@@ -88,21 +92,26 @@ def check_same_features(one: Provenance, other: Provenance) -> None:
         )
 
 
-def check_comparable(one: Provenance, other: Provenance, *, biased: bool = True) -> None:
+def check_comparable(
+    one: Provenance, other: Provenance, *, biased: bool = True, varied: tuple[str, ...] = ()
+) -> None:
     """Whether two results of one metric say which images are better.
 
     Sampler, its settings, evaluations, step, averaging and seed may differ: they are what is
-    compared. Extractor, resize rule, rounding and the reference must agree.
+    compared. Extractor, resize rule, rounding and the reference must agree, and so must guidance,
+    which samples another law than the data's: of one class, or with less variety.
 
     Args:
       biased: whether the metric's mean depends on the number of images (FID, Inception Score,
         precision and recall), so that it must agree as well. Not that of KID and of distances
         extrapolated to infinitely many.
+      varied: what may differ because it is what is compared: ("guidance",) for its scales.
 
     Raises:
       ValueError: names all that differs.
     """
-    if found := differences(one, other, COMPARED + (BIASED if biased else ())):
+    names = COMPARED + (BIASED if biased else ())
+    if found := differences(one, other, tuple(name for name in names if name not in varied)):
         raise ValueError(
             f"these results are not comparable: {'; '.join(found)}. Compute both with the same "
             "settings."

@@ -12,8 +12,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from scoresde_jax import files, shards
 from scoresde_jax.shards import Columns
 
@@ -113,8 +111,3 @@ def _differences(have: Any, want: Any, where: str = "") -> list[str]:
         for name in names
         for line in _differences(have.get(name), want.get(name), f"{where}.{name}".lstrip("."))
     ]
-
-
-def images(pieces: Iterator[Columns]) -> np.ndarray:
-    """All images of shards, (N, H, W, C) uint8."""
-    return np.concatenate([piece["images"] for piece in pieces])

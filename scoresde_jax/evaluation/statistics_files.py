@@ -56,21 +56,21 @@ def read(path: files.Path) -> Statistics:
       ValueError: it is not one, holds Python objects, or its arrays do not fit together.
       OSError: it cannot be read.
     """
-    try:
-        with open(path, "rb") as stream:
+    with open(path, "rb") as stream:
+        try:
             if not zipfile.is_zipfile(stream):
                 raise ValueError("it is no whole .npz")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files if name in _KNOWN}
                 others = [name for name in file.files if name not in _KNOWN]
-        return _statistics(held, others)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects, which are not read" if _pickled(error) else str(error)
-        raise ValueError(
-            f"{path} is no statistics file: {reason}. Expected a .npz of mu and sigma, or of "
-            f"{', '.join(FEATURE_NAMES)}; --mode stats makes one."
-        ) from error
+            return _statistics(held, others)
+        except (OSError, *files.UNREADABLE) as error:
+            reason = "it holds Python objects, which are not read" if _pickled(error) else error
+            raise ValueError(
+                f"{path} is no statistics file: {reason}. Expected a .npz of mu and sigma, or of "
+                f"{', '.join(FEATURE_NAMES)}; --mode stats makes one."
+            ) from error
 
 
 _KNOWN = ("mu", "sigma", "n", "logits", "provenance", *FEATURE_NAMES)

@@ -1,16 +1,52 @@
 """`--mode eval`: likelihoods and loss of test images, and how good samples are."""
 
+import functools
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from scoresde_jax import build, data, evaluation, files, quality, scoring, shards, tasks, workdirs
+from scoresde_jax import (
+    build,
+    data,
+    evaluation,
+    files,
+    quality,
+    reports,
+    scoring,
+    shards,
+    tasks,
+    workdirs,
+)
 from scoresde_jax.data import preprocess
+from scoresde_jax.evaluation import extractors, statistics_files
 from scoresde_jax.progress import Progress
 from scoresde_jax.verbs.common import mesh_of, open_run, say, user_errors
+from scoresde_jax.verbs.guide import open_guidance
 
 SHOWN = 10  # of the likeliest and of the unlikeliest images
+# Sections that scores depend on; config.eval.enable_bpd and two steps are all else.
+SCORED = ("sde", "parameterization", "loss", "model", "data", "likelihood", "dequantizer")
+
+
+class _Measures(NamedTuple):
+    """What samples are measured by, and what guides them."""
+
+    extractor: extractors.Extractor
+    real: statistics_files.Statistics
+    guided: tuple[build.Guided, Any]
+
+
+class _Shared(NamedTuple):
+    """What all checkpoints are evaluated with."""
+
+    experiment: build.Experiment
+    train_set: data.Dataset
+    test_set: data.Dataset
+    mesh: jax.sharding.Mesh
+    measures: Callable[[], _Measures]  # made when first asked for, as that may take long
 
 
 def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
@@ -30,54 +66,79 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
             )
         steps = workdirs.chosen_steps(workdir, section.checkpoint, section.wait)
         step = next(steps)
+        shared = _shared(config, workdir)
     code = 0
     while True:
         folder = workdir / "eval"
         if ".." in section.checkpoint:
             say(f"checkpoint of step {step}")
             folder /= str(step)
-        code = max(code, _evaluate(config, workdir, step, folder))
+        with reports.disk_errors(), reports.data_errors():
+            code = max(code, _evaluate(config, workdir, step, folder, shared))
         try:
             step = next(steps)
         except StopIteration:
             return code
 
 
+def _shared(config: build.Config, workdir: pathlib.Path) -> _Shared:
+    section = config.eval
+    scores = section.enable_bpd or section.enable_loss
+    experiment = build.experiment(config)
+    mesh = mesh_of(config, "likelihood" if scores else "sampling")
+    train_set = test_set = build.dataset(config, "test")
+    if section.enable_fid:
+        mesh = mesh_of(config, "sampling")
+        train_set = build.dataset(config, "train")
+        quality.check(config, train_set, test_set)
+
+    @functools.cache
+    def measures() -> _Measures:
+        extractor = build.extractor(config, workdir, lambda: train_set)
+        guided = open_guidance(config, experiment, workdir, mesh)
+        return _Measures(extractor, quality.reference(config, extractor, train_set), guided)
+
+    return _Shared(experiment, train_set, test_set, mesh, measures)
+
+
 def _evaluate(
-    config: build.Config, workdir: pathlib.Path, step: int | None, folder: pathlib.Path
+    config: build.Config,
+    workdir: pathlib.Path,
+    step: int | None,
+    folder: pathlib.Path,
+    shared: _Shared,
 ) -> int:
     """What is asked for, of one checkpoint, into a folder."""
-    section = config.eval
-    scores, distances = section.enable_bpd or section.enable_loss, section.enable_fid
+    section, experiment, test_set = config.eval, shared.experiment, shared.test_set
+    scores = section.enable_bpd or section.enable_loss
     with user_errors():
-        experiment = build.experiment(config)
-        test_set = build.dataset(config, "test")
-        train_set = build.dataset(config, "train") if distances else test_set
-        mesh = mesh_of(config, "likelihood" if scores else "sampling")
         task = tasks.score_task(experiment, config)
-        run = open_run(task, config, workdir, mesh, must_exist=True, step=step)
+        run = open_run(task, config, workdir, shared.mesh, must_exist=True, step=step)
         scorer, flow_step = _scorer(experiment, config, run, workdir) if scores else (None, None)
-        extractor = build.extractor(config, workdir, lambda: train_set) if distances else None
-        real = quality.reference(config, extractor, train_set) if extractor else None
+        measures = shared.measures() if section.enable_fid else None
     code = 0
     if scorer is not None:
         code = _score(scorer, flow_step, config, run, folder, test_set)
-    if extractor is not None and real is not None:
+    if measures is not None:
+        extractor, real, guided = measures
         samples = workdir / "eval" / "samples"
         with user_errors():
             drawn = quality.draw(
-                experiment, run.state.ema_params, config, run.start, samples, run.mesh
+                experiment, run.state.ema_params, guided, config, run.start, samples, run.mesh
             )
-        found = quality.results(config, run.start, drawn, extractor, real)
+        guidance = quality.guidance_of(config, guided[1])
+        found = quality.results(config, run.start, guidance, drawn, extractor, real)
         if section.yardsticks:
             found["yardsticks"] = quality.yardsticks(
-                config, extractor, real.moments, drawn, train_set, test_set
+                config, extractor, real.moments, drawn, shared.train_set, test_set
             )
         files.write_json(folder / "quality.json", files.plain(found))
         print("\n".join(quality.lines(found)))
         if found["not_converged"]:
             say(f"no finite image at {found['not_converged']}; they count as black ones")
             code = 1
+    if scorer is not None:
+        shards.discard(folder / "pieces")  # last: who is stopped while drawing keeps the scores
     return code
 
 
@@ -103,6 +164,20 @@ def _scorer(
     return scorer, flow[0].start if flow else None
 
 
+def _scored(config: build.Config, run: workdirs.Trained, flow_step: int | None) -> dict[str, Any]:
+    """All that the scores of the test set depend on, JSON."""
+    sections = {name: config[name].to_dict() for name in SCORED}
+    sections["data"].pop("workers", None)
+    if flow_step is None:
+        del sections["dequantizer"]
+    return sections | {
+        "checkpoint_step": run.start,
+        "dequantizer_step": flow_step,
+        "devices": run.mesh.size,
+        "enable_bpd": config.eval.enable_bpd,
+    }
+
+
 def _score(
     scorer: scoring.Scorer,
     flow_step: int | None,
@@ -112,25 +187,22 @@ def _score(
     test_set: data.Dataset,
 ) -> int:
     images, kinds = test_set.images, scorer.kinds
-    progress = Progress("eval", len(images) * max(len(kinds), 1), unit="image")
+    work = files.plain(_scored(config, run, flow_step))
     pieces = folder / "pieces"
+    if shards.kept(pieces) and shards.label(pieces) != work:
+        say(f"{pieces} holds scores of other settings; they are discarded, and computed anew")
+    progress = Progress("eval", len(images) * max(len(kinds), 1), unit="image")
     columns = shards.collect(
         pieces,
         len(images),
         lambda index: scorer.columns(images[index], index, progress),
         size=config.likelihood.images_per_piece,
-        work={
-            "checkpoint_step": run.start,
-            "dequantizer_step": flow_step,
-            "devices": run.mesh.size,
-            "config": config.to_dict(),
-        },
+        work=work,
     )
     progress.close()
     results = {"checkpoint_step": run.start, **scoring.results(columns, config, kinds)}
     files.write_npz(folder / "bpd.npz", columns)
     files.write_json(folder / "results.json", results)
-    shards.discard(pieces)
     figure, failed = folder / "bpd.png", results["not_converged"]
     if failed:
         figure.unlink(missing_ok=True)

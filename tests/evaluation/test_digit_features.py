@@ -119,7 +119,29 @@ def test_other_files_are_refused(tmp_path):
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match=f"{re.escape(str(path))} is no classifier of --mode"):
             digit_features.read(path)
-    path.write_bytes(b"PK broken")
-    with pytest.raises(ValueError, match="is no classifier"):
-        digit_features.read(path)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    one = (tmp_path / "one.npy").read_bytes()
+    digit_features.write(path, {"logits": {"kernel": np.zeros((5, 3))}}, levels=17)
+    whole = path.read_bytes()
+    flipped = (whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole)))
+    for content in (b"PK broken", b"", one, whole, *flipped):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is no classifier"):
+            digit_features.read(path)
     assert not owned.exists()
+
+
+def test_accuracy_is_the_same_in_blocks(monkeypatch):
+    """The last block is filled up; what fills it does not count."""
+    classifier = SmallClassifier(classes=3, channels=2, features=5)
+    images = np.random.default_rng(0).integers(0, 17, (20, 8, 8, 1), np.uint8)
+    params = classifier.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
+    _, logits = digit_features.outputs(
+        classifier, params, digit_features.centred(images, levels=17)
+    )
+    labels = np.argmax(np.asarray(logits), axis=1)
+    labels[[0, 1, 2, 7, 11]] += 1  # wrong; the last image, which fills up, is right
+    for block in (6, 10, 1000):
+        monkeypatch.setattr(digit_features, "BLOCK", block)
+        options = {"classifier": classifier, "levels": 17}
+        assert digit_features.accuracy(params, images, labels, **options) == 0.75

@@ -75,3 +75,15 @@ def test_training_figure_opens(tmp_path):
     evaluation.training_figure(tmp_path / "training.png", records)
     with Image.open(tmp_path / "training.png") as image:
         assert image.size == (840, 660)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_agreement_figure_opens(tmp_path, channels):
+    codes = np.random.default_rng(0).normal(size=(2, 5, 4, 4, channels))
+    images = flat_images(5, channels)
+    rows = {"images": images, "own code": images, "the other's code": images[::-1]}
+    path = tmp_path / "agreement.png"
+    evaluation.agreement_figure(path, *codes, rows, title="digits")
+    with Image.open(path) as image:
+        assert image.width == 1200  # 10 inches at 120 a inch
+        assert len(image.convert("L").getcolors()) > 2

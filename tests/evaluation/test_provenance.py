@@ -26,6 +26,7 @@ MODEL = Provenance(
     step=600_000,
     ema=True,
     seed=0,
+    guidance={"method": "classifier", "scale": 1.0},
 )
 # Another value of every field.
 OTHER = {
@@ -43,6 +44,7 @@ OTHER = {
     "step": 1,
     "ema": False,
     "seed": 1,
+    "guidance": None,
 }
 MUST_AGREE = {
     "extractor_hash",
@@ -51,6 +53,7 @@ MUST_AGREE = {
     "reference",
     "reference_images",
     "images",
+    "guidance",
 }
 
 
@@ -84,6 +87,20 @@ def test_numbers_of_images_matter_to_biased_metrics_alone():
     check_comparable(MODEL, fewer, biased=False)
     with pytest.raises(ValueError, match="images: 50000 and 5000"):
         check_comparable(MODEL, fewer)
+
+
+def test_what_is_compared_may_differ():
+    other = dataclasses.replace(MODEL, guidance={"method": "classifier", "scale": 2.0})
+    check_comparable(MODEL, other, varied=("guidance",))
+    with pytest.raises(ValueError, match="guidance: .*'scale': 1.0.* and .*'scale': 2.0"):
+        check_comparable(MODEL, other)
+    with pytest.raises(ValueError, match="not comparable: rounding: "):
+        check_comparable(MODEL, dataclasses.replace(other, rounding="floor"), varied=("guidance",))
+
+
+def test_a_provenance_from_before_guidance_is_of_none():
+    old = {name: value for name, value in MODEL.to_json().items() if name != "guidance"}
+    assert Provenance.from_json(old).guidance is None
 
 
 def test_all_differences_are_named_at_once():

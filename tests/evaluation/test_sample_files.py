@@ -67,7 +67,7 @@ def test_more_samples_join_those_there_are(tmp_path):
     for count in (20, 5, 33):
         check(together(samples(tmp_path, count, counted(counts))), count)
     assert counts == {number: 1 for number in range(5)}
-    np.testing.assert_array_equal(sample_files.images(samples(tmp_path, 33)), wanted(33)["images"])
+    np.testing.assert_array_equal(together(samples(tmp_path, 33))["images"], wanted(33)["images"])
 
 
 # Forks children that draw, and kills each after a random time; says how many it took.

@@ -150,6 +150,20 @@ def test_bad_files_give_one_error_and_run_nothing(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
+def test_a_flipped_byte_is_found_or_does_not_matter(tmp_path):
+    path = tmp_path / "stats.npz"
+    write(path, Statistics(MOMENTS, provenance=PROVENANCE))
+    whole = path.read_bytes()
+    for i in range(0, len(whole), 3):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :])
+        try:
+            found = read(path)
+        except ValueError as error:
+            assert "no statistics file" in str(error)
+        else:
+            np.testing.assert_array_equal(found.moments.mean, MOMENTS.mean)
+
+
 def test_a_missing_file_is_the_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.npz")

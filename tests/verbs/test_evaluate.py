@@ -1,5 +1,8 @@
 """Scoring as a command: files, interruption, what does not converge."""
 
+import importlib
+from types import SimpleNamespace
+
 import commands
 import numpy as np
 import pytest
@@ -69,6 +72,22 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same(small, monkeypatch
     assert small("subvp", "eval", **settings)[0] == 0
     assert seen == [0, "stop", 100, 200]
     assert (workdir / "eval" / "results.json").read_bytes() == whole
+
+
+def test_scores_are_kept_when_only_what_they_do_not_depend_on_changes():
+    label = importlib.import_module("scoresde_jax.verbs.evaluate")._scored
+    run = SimpleNamespace(start=2, mesh=SimpleNamespace(size=1))
+
+    def labelled(flow_step=None, **settings):
+        return label(commands.tiny_config("subvp", **settings), run, flow_step)
+
+    free = {"eval__num_samples": 9, "sampling__seed": 1, "data__workers": 2, "training__steps": 9}
+    for name, value in (free | {"dequantizer__filters": 3}).items():
+        assert labelled(**{name: value}) == labelled(), name
+    telling = {"likelihood__rtol": 0.2, "data__path": "x", "eval__enable_bpd": False}
+    for name, value in (telling | {"sde__beta_max": 9.0, "model__features": 3}).items():
+        assert labelled(**{name: value}) != labelled(), name
+    assert labelled(3, dequantizer__filters=3) != labelled(3)
 
 
 def test_checkpoints_of_a_range_are_scored_one_by_one(copy):
