@@ -67,6 +67,12 @@ flags.DEFINE_integer(
     "one per core, at most 4.",
     lower_bound=1,
 )
+flags.DEFINE_bool(
+    "distributed",
+    False,
+    "In --mode train: joins the processes of a cluster first (a TPU pod, Slurm, Open MPI), each of "
+    "which runs this same command.",
+)
 
 NO_CONFIG = f"--config is missing, for example\n{(__doc__ or '').partition(chr(10))[2]}"
 
@@ -76,6 +82,8 @@ SOURCE_AND_IMPORT = (
 )
 
 INPUT_AND_RESTORE = "--input FILE goes with --mode restore; no other mode reads one."
+
+DISTRIBUTED_AND_TRAIN = "--distributed goes with --mode train; other modes take one process."
 
 
 def main(argv: list[str]) -> int:
@@ -88,11 +96,18 @@ def main(argv: list[str]) -> int:
         return fail(SOURCE_AND_IMPORT)
     if FLAGS.input is not None and FLAGS.mode != "restore":
         return fail(INPUT_AND_RESTORE)
+    if FLAGS.distributed and FLAGS.mode != "train":
+        return fail(DISTRIBUTED_AND_TRAIN)
     # Imported late, so that --help and mistakes on the command line answer at once.
     import run_lib
     from scoresde_jax import sharding
 
     sharding.split_cpu(FLAGS.cpu_devices)
+    if FLAGS.distributed:
+        try:
+            sharding.join_processes()
+        except ValueError as error:
+            return fail(str(error))
     logging.set_verbosity(logging.ERROR)
     return run_lib.command(
         FLAGS.config,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
@@ -55,6 +57,72 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """Each device holds its share of one axis, the batch."""
     return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
+
+
+def copied(tree: Any, mesh: Mesh) -> Any:
+    """The same arrays or keys, which every process has, on all devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, replicated(mesh))
+
+    def put(leaf: Any) -> Any:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(leaf, replicated(mesh))
+        data = jax.device_put(jax.random.key_data(leaf), replicated(mesh))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(put, tree)
+
+
+def of_all_processes(local: Any, mesh: Mesh, axis: int = 0) -> Any:
+    """Arrays of which each process holds its own rows, put together and split over the devices.
+
+    Args:
+      local: a tree of arrays, this process's rows along `axis`; of one process, all rows.
+    """
+    return jax.make_array_from_process_local_data(batch_sharded(mesh, axis), local)
+
+
+def fetched(tree: Any) -> Any:
+    """The whole of arrays, on the host; all processes must ask at the same place."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def agreed(number: int) -> int:
+    """The largest of what all processes say; all must say it at the same place."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def join_processes() -> None:
+    """Joins the processes of a cluster, as jax finds it; to be called before jax is first used.
+
+    Raises:
+      ValueError: there is no cluster that jax knows of, or it cannot be joined.
+    """
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--distributed found no cluster to join ({error}). Start the same command on every "
+            "host of a TPU pod, or under Slurm or Open MPI; one host needs no --distributed."
+        ) from error
+
+
+def check_one_process() -> None:
+    """Raises ValueError where jax.distributed has joined several processes."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"this is process {jax.process_index()} of {jax.process_count()}, and only --mode "
+            "train takes several; start it without jax.distributed: one process uses all its "
+            "devices."
+        )
 
 
 def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:

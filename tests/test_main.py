@@ -206,7 +206,15 @@ def test_help_says_what_and_how():
         command, cwd=commands.ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr
-    flags = ("--config", "--mode", "--workdir", "--num_samples", "--source", "--cpu_devices")
+    flags = (
+        "--config",
+        "--mode",
+        "--workdir",
+        "--num_samples",
+        "--source",
+        "--cpu_devices",
+        "--[no]distributed",
+    )
     assert all(flag in done.stdout for flag in flags)
     unbroken = "".join(done.stdout.split())  # absl breaks lines in the middle of the list
     assert f"<{'|'.join(run_lib.VERBS)}>" in unbroken

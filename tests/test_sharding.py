@@ -1,6 +1,7 @@
 """Four simulated devices compute what one does."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from random_parameters import quickly, random_parameters
 
 from scoresde_jax import build, sharding, training
 
@@ -23,12 +25,10 @@ def runs():
     experiment = build.experiment(config)
     images = build.dataset(config, "train").images
     key = jax.random.key(0)
-    params = jax.jit(experiment.init_params, compiler_options=commands.COMPILER)(key)
-    leaves, tree = jax.tree.flatten(params)
     # The last convolution starts at zero, which would hide everything before it.
-    noise = np.random.default_rng(0)
-    leaves = [x + 0.05 * noise.standard_normal(x.shape, np.float32) for x in leaves]
-    params = jax.tree.unflatten(tree, leaves)
+    inputs = jnp.zeros((1, *experiment.image_shape)), jnp.ones(1)
+    params = random_parameters(experiment.network, *inputs, scale=0.1)
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
     # trace(0) leaves a gradient as it is and keeps it in its state, for the test to see.
     tx = optax.chain(optax.trace(decay=0.0), optax.sgd(0.05))
 
@@ -41,7 +41,7 @@ def runs():
     for count in (1, 4):
         mesh = sharding.device_mesh(jax.devices()[:count])
         everywhere, split = sharding.replicated(mesh), sharding.batch_sharded(mesh)
-        jitted = jax.jit(step, out_shardings=everywhere, compiler_options=commands.COMPILER)
+        jitted = quickly(step, out_shardings=everywhere)
         state = jax.device_put(training.create(params, tx), everywhere)
         run_key = jax.device_put(key, everywhere)
         found[count] = []
@@ -139,3 +139,68 @@ def test_cores_become_devices(cores, count, flags, devices):
         check=True,
     )
     assert int(done.stdout) == devices
+
+
+# Two processes of one device each: rows of their own, put together, are what one process has.
+JOINED = """
+import sys
+import jax
+import numpy as np
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from scoresde_jax import sharding
+from scoresde_jax.data import batch_at, load
+
+digits, mesh = load("digits", "train"), sharding.device_mesh()
+share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+own = batch_at(digits, 3, batch_size=8, seed=1, **share)
+whole = batch_at(digits, 3, batch_size=8, seed=1)
+assert len(own["image"]) == 4 and len(whole["image"]) == 8
+joined = sharding.of_all_processes({"image": own["image"][None]}, mesh, axis=1)["image"]
+assert joined.shape == (1, 8, 8, 8, 1) and len(joined.addressable_shards) == 1
+np.testing.assert_array_equal(sharding.fetched(joined)[0], whole["image"])
+# Sums over the batch are sums over both.
+weight, key = sharding.copied((np.float32(2.0), jax.random.key(5)), mesh)
+total = jax.jit(lambda w, k, x: w * x.sum() + jax.random.uniform(k))(weight, key, joined)
+wanted = 2.0 * whole["image"].sum() + jax.random.uniform(jax.random.key(5))
+np.testing.assert_allclose(float(total), float(wanted), rtol=1e-6)
+assert sharding.agreed(int(sys.argv[2]) * 15) == 15
+try:
+    sharding.check_one_process()
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_two_processes_share_a_batch():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = os.environ | {"XLA_FLAGS": f"{commands.DEVICES}=1", "JAX_PLATFORMS": "cpu"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOINED, address, str(index)],
+            env=environment,
+            cwd=commands.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=100) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    for index, (process, (out, err)) in enumerate(zip(both, said, strict=True)):
+        assert process.returncode == 0, err
+        assert f"this is process {index} of 2, and only --mode train takes several" in out
+
+
+def test_one_process_agrees_with_itself():
+    assert sharding.agreed(15) == 15
+    sharding.check_one_process()
+    mesh = sharding.device_mesh()
+    x = np.arange(8.0)
+    assert sharding.of_all_processes(x, mesh).sharding == sharding.batch_sharded(mesh)
+    np.testing.assert_array_equal(sharding.fetched(sharding.copied(x, mesh)), x)

@@ -25,17 +25,21 @@ from typing import Any
 
 import numpy as np
 
+from scoresde_jax import files
 from scoresde_jax.data import pictures, splits
 from scoresde_jax.data.lazy import Lazy, size_of
 from scoresde_jax.data.pictures import UnsuitableImage
 from scoresde_jax.data.reading import read_dataset
 from scoresde_jax.data.records import numbered_classes
-from scoresde_jax.data.source import Dataset, Request
+from scoresde_jax.data.source import UNLABELLED, Dataset, Request
 from scoresde_jax.data.stores import Rows
 
 IMAGE_KEYS = ("images", "image", "samples", "x", "arr_0")
 LABEL_KEYS = ("labels", "label", "y")
 FORMS = ("{split}_{key}", "{key}_{split}")
+STATED = ("classes", "levels", "bounds")
+# And of an archive: packed in a way that zipfile does not know, or with a password.
+DAMAGED = (*files.UNREADABLE, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -68,29 +72,30 @@ def array_images(path: str | os.PathLike, request: Request) -> Dataset:
         raise ValueError(f"{path} is no file; give the path of a .npy or .npz file.")
     opened = _opened(path)
     if isinstance(opened, np.ndarray):
-        store, labels, stated, rows = Rows(path), None, {}, None
+        store, labels, stated, rows, classes = Rows(path), None, {}, None, UNLABELLED
         if opened.nbytes <= request.ram_limit:
             store = Held(opened, path)
         kind = opened
     else:
         with opened:
-            kind, labels, rows = _chosen(path, opened, request)
-            stated = {key: opened[key] for key in ("classes", "levels", "bounds") if key in opened}
+            kind, labels, rows, classes = _chosen(path, opened, request)
+            stated = {key: _member(path, opened, key) for key in STATED if key in opened}
         store = Held(kind, path)
     if rows is None:
         rows = splits.held_out(len(kind), request.split, request.test_fraction)
     bounds = _bounds(path, stated.get("bounds", (0.0, 1.0)))
-    levels = int(stated.get("levels", 256)) if kind.dtype == np.uint8 else None
+    levels = _levels(path, stated.get("levels", 256)) if kind.dtype == np.uint8 else None
     shape, decode = _one(path, kind, request, levels, bounds)
     dtype = np.dtype(np.uint8 if levels else np.float32)
-    classes = tuple(np.ravel(stated["classes"]).astype(str).tolist()) if "classes" in stated else ()
+    if "classes" in stated:
+        classes = tuple(np.ravel(stated["classes"]).astype(str).tolist())
     return read_dataset(
         str(path),
         Lazy(store, rows, decode, shape, dtype),
         np.zeros(len(rows), np.int32) if labels is None else labels[rows],
         request,
         levels=levels,
-        classes=classes or numbered_classes(labels),
+        classes=classes,
         bounds=(0.0, 1.0) if levels else bounds,
     )
 
@@ -110,10 +115,10 @@ def plain_array(path: Path) -> tuple[np.ndarray, int, tuple[float, float]]:
             raise ValueError(
                 f"{path} holds {', '.join(opened) or 'nothing'}; expected an array named 'images'."
             )
-        images = _member(path, opened, key, Request("test"))
-        levels = int(opened["levels"]) if "levels" in opened else 256
-        bounds = _bounds(path, opened["bounds"]) if "bounds" in opened else (0.0, 1.0)
-        return images, levels, bounds
+        images = _images(path, opened, key, Request("test"))
+        stated = {key: _member(path, opened, key) for key in STATED if key in opened}
+        levels = _levels(path, stated.get("levels", 256))
+        return images, levels, _bounds(path, stated.get("bounds", (0.0, 1.0)))
 
 
 def _opened(path: Path) -> Any:
@@ -123,7 +128,7 @@ def _opened(path: Path) -> Any:
             if stream.read(2) == b"PK":
                 zipfile.ZipFile(stream).close()  # np.load leaves the file open if this fails
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{path} is no .npy or .npz file of plain numbers, or is damaged: {error} "
             "Pickled objects are refused, as loading them can run code."
@@ -132,65 +137,96 @@ def _opened(path: Path) -> Any:
 
 def _chosen(
     path: Path, arrays: Mapping[str, np.ndarray], request: Request
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Images, labels, and the rows of the split; rows None if the file has no split of its own."""
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, tuple[str, ...]]:
+    """Images, labels, the rows of the split, and the classes of all labels in the file.
+
+    Rows are None if the file has no split of its own.
+    """
     for key in IMAGE_KEYS:
         for form in FORMS:
             parts = {s: form.format(split=s, key=key) for s in ("train", *splits.TEST_NAMES)}
             own = splits.parts([s for s, name in parts.items() if name in arrays])
             if own:
-                images = _member(path, arrays, parts[own[request.split]], request)
-                names = [form.format(split=own[request.split], key=k) for k in LABEL_KEYS]
-                labels = _labels(path, arrays, names, len(images))
-                return images, labels, splits.shuffled(len(images))
+                images = _images(path, arrays, parts[own[request.split]], request)
+                labels = {}
+                for split in own:
+                    names = [form.format(split=own[split], key=k) for k in LABEL_KEYS]
+                    count = len(images) if split == request.split else None
+                    labels[split] = _labels(path, arrays, names, count)
+                classes = numbered_classes(*labels.values())
+                return images, labels[request.split], splits.shuffled(len(images)), classes
     for key in IMAGE_KEYS:
         if key in arrays:
-            images = _member(path, arrays, key, request)
-            return images, _labels(path, arrays, LABEL_KEYS, len(images)), None
+            images = _images(path, arrays, key, request)
+            labels = _labels(path, arrays, LABEL_KEYS, len(images))
+            return images, labels, None, numbered_classes(labels)
     raise ValueError(
         f"{path} holds {', '.join(arrays) or 'nothing'}; expected an array named 'images', or "
         "'train_images' and 'test_images' (docs/data.md)."
     )
 
 
-def _member(path: Path, arrays: Any, key: str, request: Request) -> np.ndarray:
+def _images(path: Path, arrays: Any, key: str, request: Request) -> np.ndarray:
+    """A member that must not take more RAM than it may."""
     with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo(f"{key}.npy").file_size
+        names = (key, f"{key}.npy")
+        size = max((i.file_size for i in archive.infolist() if i.filename in names), default=0)
     if size > request.ram_limit:
         raise ValueError(
             f"{path}: {key!r} takes {size} bytes, and ram_limit is {request.ram_limit}; raise it, "
             "or save the images as .npy, which is read in parts."
         )
+    return _member(path, arrays, key)
+
+
+def _member(path: Path, arrays: Any, key: str) -> np.ndarray:
     try:
-        return arrays[key]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        found = arrays[key]
+        if not isinstance(found, np.ndarray):  # a file of another kind, as its bytes
+            raise ValueError("it is no array.")
+        return found
+    except DAMAGED as error:
         raise ValueError(
             f"{path}: {key!r} cannot be read: {error} "
             "Pickled objects are refused, as loading them can run code."
         ) from error
 
 
-def _labels(path: Path, arrays: Any, names: Any, count: int) -> np.ndarray | None:
+def _labels(path: Path, arrays: Any, names: Any, count: int | None) -> np.ndarray | None:
+    """The first member of these names, (N,); N is not checked if count is None."""
     found = next((name for name in names if name in arrays), None)
     if found is None:
         return None
-    labels = arrays[found]
+    labels = _member(path, arrays, found)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+    wanted = labels.shape[:1] if count is None else (count,)
+    if labels.ndim != 1 or labels.shape != wanted or labels.dtype.kind not in "iu":
+        number = "" if count is None else f"{count} "
         raise ValueError(
-            f"{path}: {found!r} must be {count} integers, one for each image; "
+            f"{path}: {found!r} must be {number}integers, one for each image; "
             f"got {labels.dtype} {labels.shape}."
         )
     return labels
 
 
-def _bounds(path: Path, stated: Any) -> tuple[float, float]:
-    values = np.ravel(stated).astype(np.float64).tolist()
-    if len(values) != 2 or not np.isfinite(values).all() or values[0] >= values[1]:
+def _levels(path: Path, stated: Any) -> int:
+    values = np.ravel(stated)
+    if values.dtype.kind not in "iuf" or len(values) != 1 or values[0] not in range(2, 257):
         raise ValueError(
-            f"{path}: 'bounds' must be the lowest and the highest value that occur; got {values}."
+            f"{path}: 'levels' must be the number of grey levels, 2 to 256; got {values.tolist()}."
         )
-    return values[0], values[1]
+    return int(values[0])
+
+
+def _bounds(path: Path, stated: Any) -> tuple[float, float]:
+    values = np.ravel(stated)
+    numbers = values.dtype.kind in "iuf" and len(values) == 2 and np.isfinite(values).all()
+    if not (numbers and values[0] < values[1]):
+        raise ValueError(
+            f"{path}: 'bounds' must be the lowest and the highest value that occur; "
+            f"got {values.tolist()}."
+        )
+    return float(values[0]), float(values[1])
 
 
 def _one(

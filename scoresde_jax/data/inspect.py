@@ -10,12 +10,12 @@ import numpy as np
 
 from scoresde_jax.data.lazy import Lazy
 from scoresde_jax.data.order import permutation
-from scoresde_jax.data.pictures import CorruptImage, UnsuitableImage
 from scoresde_jax.data.pipeline import batches
 from scoresde_jax.data.source import Dataset
 
 SAMPLE_SEED = 0
 BLOCK = 512  # images whose distances to as many others are computed at once
+SAMPLE_BYTES = 2**30  # that a sample may take in float64: 42 images of 1024 pixels in colour
 
 
 class Distance(NamedTuple):
@@ -32,7 +32,8 @@ def contents(dataset: Dataset, *, sample: int = 1000) -> dict[str, Any]:
     """Describes a data set; fit for JSON.
 
     Args:
-      sample: images, the first ones, of which values are counted.
+      sample: images, the first ones, of which values are counted; fewer if they take more than
+        SAMPLE_BYTES.
 
     Returns:
       "name", "images", "height", "width", "channels", "levels" (None for continuous data),
@@ -41,7 +42,7 @@ def contents(dataset: Dataset, *, sample: int = 1000) -> dict[str, Any]:
       "mean", "distinct" (values that occur; None for continuous data).
     """
     count, height, width, channels = dataset.images.shape
-    some = np.asarray(dataset.images[: min(sample, count)])
+    some = np.asarray(dataset.images[: _affordable(sample, dataset)])
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
     return {
         "name": dataset.name,
@@ -61,21 +62,6 @@ def contents(dataset: Dataset, *, sample: int = 1000) -> dict[str, Any]:
         "mean": float(some.mean(dtype=np.float64)),
         "distinct": len(np.unique(some)) if dataset.levels else None,
     }
-
-
-def unreadable(dataset: Dataset) -> list[str]:
-    """Decodes every image and returns what is wrong with which; images in RAM were decoded.
-
-    A million pictures take tens of minutes.
-    """
-    found = []
-    if isinstance(dataset.images, Lazy):
-        for row in range(len(dataset.images)):
-            try:
-                dataset.images[row]
-            except (CorruptImage, UnsuitableImage) as error:
-                found.append(str(error))
-    return found
 
 
 def images_per_second(
@@ -106,10 +92,11 @@ def largest_distance(dataset: Dataset, *, sample: int = 2000) -> Distance:
     smaller than the largest of all. Exact for levels: sums of squares of integers.
 
     Args:
-      sample: images; all if there are no more. Their levels are held in float64.
+      sample: images; all if there are no more, and fewer if their levels in float64 take more than
+        SAMPLE_BYTES.
     """
     total = len(dataset.images)
-    rows = np.sort(permutation(total, SAMPLE_SEED)[:sample])
+    rows = np.sort(permutation(total, SAMPLE_SEED)[: _affordable(sample, dataset)])
     images = np.asarray(dataset.images[rows], np.float64).reshape(len(rows), -1)
     norms = np.einsum("ij,ij->i", images, images)
     best, pair = -1.0, (0, 0)
@@ -129,3 +116,9 @@ def largest_distance(dataset: Dataset, *, sample: int = 2000) -> Distance:
         total=total,
         bound=float(np.sqrt(images.shape[1])),
     )
+
+
+def _affordable(sample: int, dataset: Dataset) -> int:
+    """As many images as are asked for, or as SAMPLE_BYTES hold; a pair at least."""
+    _, height, width, channels = dataset.images.shape
+    return min(sample, max(2, SAMPLE_BYTES // (8 * height * width * channels)))

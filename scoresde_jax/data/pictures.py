@@ -11,7 +11,9 @@
 """
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -85,7 +87,7 @@ def opened(data: bytes) -> "Image.Image":
         if image.getexif().get(ORIENTATION, 1) == 1:
             return image
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # decoders raise anything on broken files
+    except _broken() as error:
         raise CorruptImage(f"it cannot be decoded ({error})") from error
 
 
@@ -97,7 +99,7 @@ def header(data: bytes) -> "Image.Image":
         image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.UnidentifiedImageError as error:
         raise CorruptImage("it is no picture that PIL can read") from error
-    except Exception as error:
+    except _broken() as error:
         raise CorruptImage(f"its header cannot be read ({error})") from error
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -117,7 +119,7 @@ def upright_size(image: "Image.Image") -> tuple[int, int]:
         return image.size  # EXIF may follow the pixels, but to look there is to decode them
     try:
         turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)  # those with a quarter turn
-    except Exception as error:
+    except _broken() as error:
         raise CorruptImage(f"its EXIF data cannot be read ({error})") from error
     return (height, width) if turned else (width, height)
 
@@ -158,6 +160,22 @@ def _formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(name for name in Image.OPEN if name not in UNREAD)
+
+
+@lru_cache(maxsize=1)
+def _broken() -> tuple[type[Exception], ...]:
+    """What PIL's decoders raise on broken files, which is nearly anything.
+
+    Not MemoryError: that says nothing of the file. An OSError is the file's, as all its bytes are
+    in memory.
+    """
+    from PIL import Image
+
+    of_python = (OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError)
+    computing = (LookupError, ArithmeticError, AssertionError, RuntimeError)
+    # Warning: PIL warns of damage, and some make errors of warnings.
+    packing = (struct.error, zlib.error, Warning, Image.DecompressionBombError)
+    return (*of_python, *computing, *packing)
 
 
 def _eight_bits(image: "Image.Image") -> bool:

@@ -10,8 +10,11 @@ Randomness per image (flips, dequantisation) is not here but in `preprocess`, on
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,20 +136,26 @@ class WorkerBatches:
         return self
 
     def __next__(self) -> Batch:
-        if self._iterator is None:
-            import grain
-            from absl import flags
-
-            if not flags.FLAGS.is_parsed():  # outside main.py; Grain reads a flag of its own
-                flags.FLAGS.mark_as_parsed()
-            # Shorter buffers than a process's own: each worker holds two batches.
-            read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-            several = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
-            rest = grain.MapDataset.range(self._next, END).map(self._numbered)
-            self._iterator = iter(rest.to_iter_dataset(read).mp_prefetch(several))
-        batch = next(self._iterator)
+        if self._iterator is not None:
+            batch = next(self._iterator)
+        else:
+            with _deaf_to_interrupts():  # Grain starts the processes when it is first asked
+                self._iterator = self._started()
+                batch = next(self._iterator)
         self._next += 1
         return batch
+
+    def _started(self) -> Any:
+        import grain
+        from absl import flags
+
+        if not flags.FLAGS.is_parsed():  # outside main.py; Grain reads a flag of its own
+            flags.FLAGS.mark_as_parsed()
+        # Shorter buffers than a process's own: each worker holds two batches.
+        read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+        several = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
+        rest = grain.MapDataset.range(self._next, END).map(self._numbered)
+        return iter(rest.to_iter_dataset(read).mp_prefetch(several))
 
     def get_state(self) -> dict[str, int]:
         """Returns {"next_index": k}, k the number of the batch to come."""
@@ -162,6 +171,21 @@ class WorkerBatches:
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Blocks SIGINT for the processes started here, which inherit that for good.
+
+    A terminal sends Ctrl-C to all of a group. It is for the process that trains, which ends its
+    chunk before it saves, and needs batches for that. What it is sent meanwhile comes afterwards.
+    """
+    resource_tracker.ensure_running()  # starting it, as multiprocessing would, lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _numbered(k: int, *, dataset: Dataset, **arguments: int) -> Batch:

@@ -1,6 +1,6 @@
 """Downloads a data set and stores it so that it can be read without TensorFlow.
 
-    pip install -e .[tfds]
+    pip install -e '.[tfds]'
     python -m scoresde_jax.data.prepare cifar10 --data_dir ~/tensorflow_datasets
     python -m scoresde_jax.data.prepare cifar10 --archive cifar-10-binary.tar.gz
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.archive and find_spec("tensorflow") is None:
         parser.error(
             f"preparing {args.name} needs TensorFlow, which is not installed; run\n"
-            "  pip install -e .[tfds]\n"
+            "  pip install -e '.[tfds]'\n"
             "and try again. Nothing else in scoresde_jax needs it."
         )
     data_dir = Path(args.data_dir).expanduser()
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scoresde_jax.data.prepare",
         description="Download a data set and store it as array_record, which training reads "
-        "without TensorFlow. Needs a network and TensorFlow, once: pip install -e .[tfds]. "
+        "without TensorFlow. Needs a network and TensorFlow, once: pip install -e '.[tfds]'. "
         "(digits and emoji come with the package and need no preparation.)",
     )
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")

@@ -148,7 +148,7 @@ def record_labels(store: Store) -> np.ndarray | None:
 
 def numbered_classes(*labels: np.ndarray | None) -> tuple[str, ...]:
     """Names of classes that have only numbers."""
-    known = [found for found in labels if found is not None]
+    known = [found for found in labels if found is not None and len(found)]
     if not known:
         return UNLABELLED
     return tuple(map(str, range(1 + max(int(found.max()) for found in known))))

@@ -26,11 +26,14 @@ class Files:
     names: tuple[str, ...]  # relative to root, with slashes
 
     def read(self, place: int) -> bytes:
-        """The content of a file."""
+        """The content of a file; raises CorruptImage if it cannot be had, as of a dangling link."""
         path = self.root / self.names[place]
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise CorruptImage(f"it has {size} bytes; at most {MAX_BYTES} are read")
-        return path.read_bytes()
+        try:
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise CorruptImage(f"it has {size} bytes; at most {MAX_BYTES} are read")
+            return path.read_bytes()
+        except OSError as error:
+            raise CorruptImage(f"it cannot be read ({error.strerror or error})") from error
 
     def name(self, place: int) -> str:
         """Its path."""

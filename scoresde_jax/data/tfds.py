@@ -105,7 +105,7 @@ def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
         f"{name} is not prepared: expected a copy in the array_record format in {root} (set by "
         f"data_dir, else by $TFDS_DATA_DIR, else ~/tensorflow_datasets), found {found}. "
         f"Prepare it once, where there is a network:\n"
-        f"  pip install -e .[tfds]\n"
+        f"  pip install -e '.[tfds]'\n"
         f"  python -m scoresde_jax.data.prepare {name} --data_dir {root}"
     )
 

@@ -42,6 +42,8 @@ def open_run(
 
 def mesh_of(config: build.Config, section: str) -> jax.sharding.Mesh:
     """All devices, between which the batches of a section are split evenly."""
+    if section != "training":
+        sharding.check_one_process()
     mesh = sharding.device_mesh()
     name, batch_size = f"config.{section}.batch_size", config[section].batch_size
     parts = config[section].get("microbatches", 1)

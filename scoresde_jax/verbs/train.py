@@ -1,6 +1,8 @@
 """Training loops: of the score network, of the flow that dequantizes for it, and of a guide."""
 
+import contextlib
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,7 +81,8 @@ def train_classifier(config: build.Config, workdir: pathlib.Path) -> int:
     if code:
         return code
     run = open_run(task, config, folder, mesh, must_exist=True)
-    found = recognition.accuracy(experiment, config, run.state.ema_params, test_set, mesh)
+    with reports.data_errors():
+        found = recognition.accuracy(experiment, config, run.state.ema_params, test_set, mesh)
     files.write_json(folder / "accuracy.json", files.plain({"step": run.start, **found}))
     title = f"{task.title}, {len(test_set.images)} test images"
     evaluation.accuracy_figure(folder / "accuracy.png", found, title=title)
@@ -97,7 +100,11 @@ def _train(
     test_set: data.Dataset,
     snapshot: reports.Snapshot,
 ) -> int:
-    """The training loop: chunks of steps, and between them what is due."""
+    """The training loop: chunks of steps, and between them what is due.
+
+    Of several processes each reads its own rows of every batch, and the first writes the files; the
+    others keep records in a folder that is thrown away.
+    """
     section = task.section
     with user_errors():
         batches = data.batches(
@@ -105,6 +112,8 @@ def _train(
             batch_size=section.batch_size,
             seed=section.seed,
             workers=config.data.workers,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
         if run.start > section.steps:
             raise ValueError(
@@ -115,34 +124,54 @@ def _train(
     if run.start:
         say(f"going on from step {run.start} of {workdir}")
     resolved = config.to_dict()
-    files.write_json(workdir / "config.json", resolved)
-    records = training.Records(workdir, start=run.start)
-    progress = Progress(task.name, section.steps, start=run.start, unit="step")
-    due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
-    step, state, metrics = run.start, run.state, {}
-    with training.StopSignals() as stop:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reports.disk_errors())
+        stack.enter_context(reports.data_errors())
+        own = workdir
+        if jax.process_index():
+            own = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files.write_json(own / "config.json", resolved)
+        records = training.Records(own, start=run.start)
+        progress = Progress(task.name, section.steps, start=run.start, unit="step")
+        due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
+        step, state, metrics = run.start, run.state, {}
+        stop = stack.enter_context(training.StopSignals())
         advance = programs.training_program(task, run.mesh)
-        while step < section.steps and not stop.received:
+        while step < section.steps and not sharding.agreed(stop.received):
             end = chunk_end(step, section)
-            chunk = _stack(batches, end - step, section.n_jitted_steps, task.columns)
+            position = batches.get_state()
+            try:
+                chunk = _stack(batches, end - step, section.n_jitted_steps, task.columns)
+            except (data.CorruptImage, data.UnsuitableImage):
+                if step > run.start and jax.process_count() == 1:  # others cannot know of it
+                    due.check_finite(step, metrics)
+                    run.checkpoints.save(state, config=resolved, data=position)
+                    run.checkpoints.close()
+                    say(f"stopped at step {step}; checkpoint saved.")
+                for resource in (progress, records, batches):
+                    resource.close()
+                raise
+            chunk = sharding.of_all_processes(chunk, run.mesh, axis=1)
             state, metrics = advance(state, chunk, end - step)
             step = end
             due.report(step, state, metrics)
-            if step % section.checkpoint_every == 0 or step == section.steps or stop.received:
+            last = step % section.checkpoint_every == 0 or step == section.steps
+            if last or sharding.agreed(stop.received):
                 due.check_finite(step, metrics)
                 run.checkpoints.save(state, config=resolved, data=batches.get_state())
             due.snapshot(step, state)
-        if stop.received and step > run.start:  # a signal may have come after the save was decided
+        stopped = sharding.agreed(stop.received)
+        if stopped and step > run.start:  # a signal may have come after the save was decided
             due.check_finite(step, metrics)
             run.checkpoints.save(state, config=resolved, data=batches.get_state())
         for resource in (progress, records, batches, run.checkpoints):
             resource.close()  # waits for the last checkpoint
-    evaluation.training_figure(workdir / "training.png", training.read_records(workdir))
+        evaluation.training_figure(own / "training.png", training.read_records(own))
     say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
-    if stop.received:
+    if stopped:
         saved = "checkpoint saved" if step > run.start else "nothing new to save"
         say(f"stopped at step {step}; {saved}. The same command goes on from there.")
-        return 128 + stop.received
+        return 128 + stopped
     return 0
 
 

@@ -1,12 +1,14 @@
 """Arrays of images: what keys mean, levels and numbers, what does not fit into RAM."""
 
 import pickle
+import zlib
 
 import numpy as np
 import pytest
 from made_images import encoded, made
 
 from scoresde_jax.data import UnsuitableImage, load
+from scoresde_jax.data.arrays import plain_array
 from scoresde_jax.data.lazy import Lazy
 from scoresde_jax.data.splits import held_out, shuffled
 
@@ -63,6 +65,16 @@ def test_own_split(names, tmp_path):
         order = shuffled(len(images))
         np.testing.assert_array_equal(data.images, images[order])
         np.testing.assert_array_equal(data.labels, labels[order])
+
+
+def test_classes_are_those_of_both_parts(tmp_path):
+    """A network that knows classes must not lose some where it is tested."""
+    members = {"x_train": IMAGES[:14], "y_train": LABELS[:14], "x_test": IMAGES[14:]}
+    for labels in (np.arange(6) % 2, np.arange(6) + 4):
+        path = npz(tmp_path, **members, y_test=labels)
+        expected = tuple(map(str, range(max(LABELS.max(), labels.max()) + 1)))
+        assert arrays(path).classes == arrays(path, "test").classes == expected
+    assert arrays(npz(tmp_path, **members)).classes == ("0", "1", "2", "3")
 
 
 def test_levels_are_stated(tmp_path):
@@ -186,6 +198,21 @@ def test_labels_of_another_kind(labels, tmp_path):
         arrays(npz(tmp_path, images=IMAGES, labels=labels))
 
 
+def test_objects_for_labels_or_classes(tmp_path):
+    for key in ("labels", "classes", "levels", "bounds"):
+        path = npz(tmp_path, images=IMAGES, **{key: np.array([1] * 20, dtype=object)})
+        with pytest.raises(ValueError, match=rf"x\.npz: '{key}' cannot be read: .*Pickled"):
+            arrays(path)
+
+
+@pytest.mark.parametrize("levels", [[16, 3], 1, 257, 2.5, "many"])
+def test_levels_that_are_none(levels, tmp_path):
+    path = npz(tmp_path, images=IMAGES % 2, levels=levels)
+    for read in (arrays, plain_array):
+        with pytest.raises(ValueError, match=r"x\.npz: 'levels' must be the number of grey levels"):
+            read(path)
+
+
 def test_npz_must_fit_into_ram(tmp_path):
     with pytest.raises(
         ValueError, match=r"takes \d+ bytes, and ram_limit is 100; .*save .* as .npy"
@@ -233,3 +260,20 @@ def test_files_that_are_cut_off_or_damaged(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="'images' cannot be read"):
         arrays(path)
+
+
+def test_whatever_byte_is_damaged_the_file_is_named(tmp_path):
+    """Damage of packed data shows as zlib.error, not as a wrong checksum."""
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, images=IMAGES[:2], labels=LABELS[:2])
+    whole, packed = path.read_bytes(), 0
+    for place in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            arrays(path)
+        except ValueError as error:
+            assert "x.npz" in str(error)
+            packed += isinstance(error.__cause__, zlib.error)
+    assert packed

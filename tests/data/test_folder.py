@@ -189,6 +189,18 @@ def test_corrupt_pictures_are_left_out_on_request(damaged, ram_limit, size):
     assert {"003", "005", "011"} == {where.split(".png: ")[0][-3:] for where in data.skipped}
 
 
+def test_links_to_nowhere_are_corrupt_pictures(tmp_path):
+    write_folder(tmp_path, made(5))
+    (tmp_path / "005.png").symlink_to(tmp_path / "moved.png")
+    arguments = {"test_fraction": 0, "channels": 3, "image_size": 6}
+    with pytest.raises(CorruptImage, match=r"1 of 6 .*\n.*005\.png: it cannot be read \(No such"):
+        folder(tmp_path, **arguments)
+    data = folder(tmp_path, on_corrupt="skip", **arguments)
+    assert len(data.images) == 5 and len(data.skipped) == 1
+    with pytest.raises(CorruptImage, match=r"005\.png: it cannot be read"):
+        folder(tmp_path, ram_limit=0, **arguments).images[:]
+
+
 def test_many_corrupt_pictures_are_not_all_listed(tmp_path):
     for i in range(9):
         (tmp_path / f"{i}.png").write_bytes(b"text")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_images import made, write_folder
 
-from scoresde_jax.data import load
-from scoresde_jax.data.inspect import contents, images_per_second, largest_distance, unreadable
+from scoresde_jax.data import inspect, load
+from scoresde_jax.data.inspect import contents, images_per_second, largest_distance
 from scoresde_jax.data.source import dataset
 
 
@@ -66,11 +66,12 @@ def test_contents_and_what_was_skipped(folder):
         assert len(found["skipped"]) == 2 and found["labels"] == {"unlabelled": 4}
 
 
-def test_unreadable(folder):
-    lazy = load("folder", "train", path=folder, test_fraction=0, ram_limit=0)
-    found = unreadable(lazy)
-    assert {line.split(": ")[0] for line in found} == {f"{folder}/00{i}.png" for i in (1, 4)}
-    assert unreadable(labelled(made(3))) == []
+def test_samples_are_bounded_by_their_bytes(monkeypatch):
+    """2,000 images of 1024 pixels would take 50 GB."""
+    data = labelled(made(9, 4, 4, 3))
+    for allowed, count in ((0, 2), (5 * 48 * 8, 5), (2**30, 9)):
+        monkeypatch.setattr(inspect, "SAMPLE_BYTES", allowed)
+        assert contents(data)["sample"] == largest_distance(data).sample == count
 
 
 def test_images_per_second_counts_images():

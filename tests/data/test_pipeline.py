@@ -1,5 +1,8 @@
 import itertools
 import json
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -185,7 +188,10 @@ def test_position_of_lazy_shards_survives_json(lazy):
 
 
 def test_worker_processes_give_the_same_stream(lazy):
-    """And the same positions: a run may go on with another number of them."""
+    """And the same positions: a run may go on with another number of them.
+
+    Ctrl-C, which a terminal sends to all processes, is for this one only.
+    """
     data, folder = lazy
     share = {"batch_size": 4, "seed": 1, "process_index": 1, "process_count": 2}
     alone = take(batches(data, **share), 40)
@@ -194,6 +200,12 @@ def test_worker_processes_give_the_same_stream(lazy):
     for k in range(11):
         assert_same(next(working), alone[k])
         assert working.get_state() == {"next_index": k + 1}
+        if not k:
+            workers = multiprocessing.active_children()
+            for worker in workers:
+                os.kill(worker.pid, signal.SIGINT)
+    assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     resumed = batches(data, **share)
     resumed.set_state(json.loads(json.dumps(working.get_state())))
     assert_same(next(resumed), alone[11])

@@ -51,7 +51,7 @@ def test_missing_tensorflow(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(prepare, "find_spec", lambda name: None)
     message = exit_message(["cifar10", "--data_dir", str(tmp_path)], capsys)
     assert "cifar10 needs TensorFlow" in message
-    assert "\n  pip install -e .[tfds]\n" in message
+    assert "\n  pip install -e '.[tfds]'\n" in message
     assert not any(tmp_path.iterdir())
 
 
@@ -76,7 +76,7 @@ def test_help_says_what_it_needs_and_where_it_writes(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         prepare.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for part in ("cifar10, svhn_cropped", "pip install -e .[tfds]", "now /data/tfds"):
+    for part in ("cifar10, svhn_cropped", "pip install -e '.[tfds]'", "now /data/tfds"):
         assert part in text
 
 

@@ -51,7 +51,7 @@ def test_missing_data_is_one_message_with_the_commands_that_help(tmp_path, monke
     assert "array_record" in message and f"found no {tmp_path}/cifar10/VERSION" in message
     lines = [line.strip() for line in message.splitlines()]
     assert lines[-2:] == [
-        "pip install -e .[tfds]",
+        "pip install -e '.[tfds]'",
         f"python -m scoresde_jax.data.prepare cifar10 --data_dir {tmp_path}",
     ]
     with pytest.raises(DataNotPrepared, match="found no directory .*/nowhere"):
@@ -118,26 +118,32 @@ def assert_same_set(images, expected):
     assert sorted(i.tobytes() for i in images) == sorted(i.tobytes() for i in expected)
 
 
-def test_mnist(prepare_tfds, tmp_path):
-    images = made(14, 28, 28, 1)
-    records = [
-        {"image": io.BytesIO(encoded(image)), "label": i % 10} for i, image in enumerate(images)
-    ]
+@pytest.mark.parametrize(
+    ("name", "version", "shape", "more"),
+    [("mnist", "3.0.1", (28, 28, 1), ()), ("svhn_cropped", "3.1.0", (32, 32, 3), ("extra",))],
+)
+def test_sets_of_one_size(name, version, shape, more, prepare_tfds, tmp_path):
+    images = made(14, *shape)
+
+    def record(i):
+        return {"image": io.BytesIO(encoded(images[i])), "label": i % 10}
+
+    rows = {"train": range(10), "test": range(10, 14)} | {split: range(2) for split in more}
     prepare_tfds(
         tmp_path,
-        "mnist",
-        "3.0.1",
-        lambda f: {"image": f.Image(shape=(28, 28, 1)), "label": f.ClassLabel(num_classes=10)},
-        {"train": records[:10], "test": records[10:]},
+        name,
+        version,
+        lambda f: {"image": f.Image(shape=shape), "label": f.ClassLabel(num_classes=10)},
+        {split: [record(i) for i in places] for split, places in rows.items()},
     )
-    for split, rows in (("train", range(10)), ("test", range(10, 14))):
-        data = load("mnist", split, tmp_path)
-        expected = {images[i].tobytes(): i % 10 for i in rows}
+    for split, places in rows.items():
+        data = load(name, split, tmp_path)
+        expected = {images[i].tobytes(): i % 10 for i in places}
         found = zip(data.images, data.labels, strict=True)
         assert {image.tobytes(): label for image, label in found} == expected
-        assert data.classes == tuple("0123456789") and data.images.shape[1:] == (28, 28, 1)
-    padded = load("mnist", "test", tmp_path, image_size=32, channels=3)
-    assert padded.images.shape == (4, 32, 32, 3)
+        assert data.classes == tuple("0123456789") and data.images.shape[1:] == shape
+    padded = load(name, "test", tmp_path, image_size=36, channels=3)
+    assert padded.images.shape == (4, 36, 36, 3)
 
 
 def test_celeba(prepare_tfds, tmp_path):
