@@ -1,9 +1,11 @@
 """What a training run tells its user, and when: metrics, evaluation loss, sample grids."""
 
+import contextlib
+import errno
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -23,6 +25,43 @@ class RunError(RuntimeError):
     """A run that cannot go on, for a reason found while it ran."""
 
 
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turns a disk without room into a message: files are whole or absent, and gone on with.
+
+    Raises:
+      RunError: for an OSError that says so.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # `evaluation.sample_files` says itself what to do
+            raise RunError(str(error)) from error
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"the disk is full: {error}. What was written before is whole. Make room, and the same "
+            "command goes on from there."
+        ) from error
+
+
+@contextlib.contextmanager
+def data_errors() -> Iterator[None]:
+    """Turns an image that cannot be used, met only when it was decoded, into a message.
+
+    Raises:
+      RunError: it names the image and says what to do.
+    """
+    try:
+        yield
+    except data.CorruptImage as error:
+        raise RunError(
+            f"{error}\nReplace it, or leave corrupt images out: config.data.on_corrupt=skip."
+        ) from error
+    except data.UnsuitableImage as error:  # it says what to do, and is never skipped
+        raise RunError(str(error)) from error
+
+
 class Reports:
     """What training says, and when: metrics, evaluation loss, snapshots."""
 
@@ -40,9 +79,8 @@ class Reports:
         self._records, self._progress = records, progress
         self._clock, self._clock_step = time.monotonic(), records.start
         images, keys = _fixed_batch(task.section, test_set)
-        everywhere = sharding.replicated(mesh)
         batch = task.columns({"image": images, "label": test_set.labels[: len(images)]})
-        batch, keys, fixed = jax.device_put((batch, keys, task.fixed), everywhere)
+        batch, keys, fixed = sharding.copied((batch, keys, task.fixed), mesh)
         loss = jax.jit(lambda f, p, k, x: jnp.mean(task.eval_loss(f, p, k, x)))
         self._eval_loss = lambda params: float(loss(fixed, params, keys, batch))
 
@@ -103,12 +141,13 @@ def sample_snapshot(
     """Draws a grid of samples into samples/snapshot_<step>.png, from noise that stays the same."""
     shown = config.training.snapshot_images
     draw = programs.sampling_program(experiment, sharding.round_up(shown, mesh), mesh)
-    key = jax.random.key(config.sampling.seed)
+    key = sharding.copied(jax.random.key(config.sampling.seed), mesh)
 
     def snapshot(step: int, params: Any) -> None:
-        pixels, _, _ = jax.device_get(draw(params, key))
+        pixels, _, _ = sharding.fetched(draw(params, key))
         grid = evaluation.image_grid(pixels[:shown])
-        evaluation.save_png(workdir / "samples" / f"snapshot_{step}.png", grid)
+        if jax.process_index() == 0:
+            evaluation.save_png(workdir / "samples" / f"snapshot_{step}.png", grid)
 
     return snapshot
 

@@ -1,5 +1,6 @@
 """What a run says and when; a loss that is not finite ends it."""
 
+import errno
 import math
 import types
 
@@ -98,6 +99,23 @@ def test_a_loss_that_is_not_finite_ends_the_run(run, tmp_path, bad):
         say(run, 3, loss=bad)
     assert "step 3" in str(error.value) and "learning_rate" in str(error.value)
     assert training.read_records(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b.npz"), "disk is full.*a/b.npz"),
+        (OSError("the disk of x is full; 8 samples are whole."), "^the disk of x is full; 8"),
+    ],
+)
+def test_a_full_disk_is_a_message(error, message):
+    with pytest.raises(reports.RunError, match=message), reports.disk_errors():
+        raise error
+
+
+def test_other_errors_of_files_are_not_the_disk():
+    with pytest.raises(PermissionError), reports.disk_errors():
+        raise PermissionError(errno.EACCES, "no")
 
 
 def test_evaluation_uses_the_same_images_and_keys_every_time():

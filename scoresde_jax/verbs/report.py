@@ -13,6 +13,12 @@ from scoresde_jax import build, encodings, evaluation, files, page, tasks, train
 from scoresde_jax.verbs.common import mesh_of, open_run, parameter_count, user_errors
 
 STRIP_SAMPLES = 6
+RESTORED = {"psnr": "PSNR, dB", "ssim": "SSIM", "consistency": "rms of A x - y"}
+GUIDED = {
+    "classifier": "guided by the classifier",
+    "classifier_free": "with classifier-free guidance",
+    "auto": "guided by a weaker model",
+}
 PACKAGES = ("scoresde_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -37,8 +43,9 @@ def report(config: build.Config, workdir: pathlib.Path) -> int:
         ("Training", _training(workdir, records)),
         ("Samples", _samples(workdir, strip)),
         ("Samples against real images", _quality(_json(workdir / "eval" / "quality.json"))),
-        ("Likelihood", _picture(workdir / "eval" / "bpd.png", "eval", "of every test image")),
+        ("Likelihood", _likelihood(workdir / "eval" / "bpd.png", scores)),
         *_classifier(workdir),
+        *_restored(workdir / "restore"),
         ("Samplers", _picture(workdir / "sweep" / "sweep.png", "sweep", "samplers compared")),
         ("Settings", page.settings(config.to_dict())),
         ("Environment", page.table(("what", "which"), _environment())),
@@ -65,12 +72,64 @@ def _picture(path: pathlib.Path, mode: str, caption: str) -> str:
     return page.picture(path.read_bytes(), caption) if path.exists() else _missing(mode)
 
 
+def _likelihood(path: pathlib.Path, scores: dict[str, Any]) -> str:
+    if not path.exists() and scores.get("not_converged"):
+        return _failures(scores, "test images")
+    return _picture(path, "eval", "of every test image")
+
+
+def _failures(found: dict[str, Any], what: str) -> str:
+    """How many did not converge; nothing where all did."""
+    failed = found.get("not_converged")
+    if not failed:
+        return ""
+    return page.paragraph(f"{len(failed):,} {what} did not converge, first number {failed[0]}.")
+
+
 def _classifier(workdir: pathlib.Path) -> list[tuple[str, str]]:
     """How well the classifier that guides does, in a section of its own where there is one."""
+    found = _json(workdir / "classifier" / "accuracy.json")
     path = workdir / "classifier" / "accuracy.png"
-    if not path.exists():
+    if not (found and path.exists()):
         return []
-    return [("Classifier", page.picture(path.read_bytes(), "how often it is right, by time"))]
+    shown = page.picture(path.read_bytes(), "how often it is right, by time")
+    columns = (found[key] for key in ("times", "accuracy", "standard_error", "cross_entropy"))
+    rows = [
+        (f"{t:g}", f"{share:.1%} ± {error:.1%}", f"{nats:.3g}")
+        for t, share, error, nats in zip(*columns, strict=True)
+    ]
+    told = f"{found['images']:,} test images; always the commonest class: {found['chance']:.1%}"
+    table = page.table(("t", "right", "cross-entropy, nats"), rows)
+    return [("Classifier", page.paragraph(told) + shown + table)]
+
+
+def _restored(folder: pathlib.Path) -> list[tuple[str, str]]:
+    """What --mode restore made of images, each operator and solver, in a section where any is."""
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        found, drawn = files.read_json(path), path.with_suffix(".png")
+        if not drawn.exists():
+            continue
+        noise = f", noise {found['noise_std']:g}" if found["noise_std"] else ""
+        parts.append(
+            page.picture(
+                drawn.read_bytes(),
+                f"{found['operator']['name']}{noise}, by {found['solver']['name']}, "
+                f"step {found['checkpoint_step']:,}; images: {found['images']:,}, draws of each: "
+                f"{found['draws']}, evaluations of a draw: {found['evaluations']:,}",
+            )
+        )
+        rows = [
+            (name.replace("_", " "), *(_rounded(scores.get(key)) for key in RESTORED))
+            for name, scores in found.items()
+            if isinstance(scores, dict) and "consistency" in scores
+        ]
+        parts.append(page.table(("of", *RESTORED.values()), rows))
+    return [("Restored images", "".join(parts))] if parts else []
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _results(scores: dict[str, Any]) -> str:
@@ -87,7 +146,8 @@ def _results(scores: dict[str, Any]) -> str:
                 rows.append((name, shown, _provenance(values)))
     step = scores.get("checkpoint_step")
     table = page.table(("number", "value", "how"), rows)
-    return page.paragraph(f"Of step {step}.") + page.cards(parts) + table
+    failures = _failures(scores, "test images")
+    return page.paragraph(f"Of step {step}.") + failures + page.cards(parts) + table
 
 
 def _quality(found: dict[str, Any]) -> str:
@@ -99,20 +159,29 @@ def _quality(found: dict[str, Any]) -> str:
     distances = [("samples", everything), *found.get("yardsticks", {}).items()]
     for name, distance in distances:
         low, high = distance.get("interval", (None, None))
-        interval = "" if low is None else f"{low:.3g} to {high:.3g}"
+        shown = _error(distance) if low is None else f"{low:.3g} to {high:.3g}"
         sets = f"{distance['sets']} x " if distance.get("sets", 1) > 1 else ""
         of = f"{sets}{distance['images']:,} {name}"
-        rows.append(("Frechet distance", of, f"{distance['mean']:.4g}", interval))
+        rows.append(("Frechet distance", of, f"{distance['mean']:.4g}", shown))
+        if line := distance.get("extrapolated"):
+            many = ("the same, of infinitely many", name)
+            rows.append((*many, f"{line['mean']:.4g}", _error(line)))
     for name in ("kernel_distance", "precision", "recall", "inception_score"):
         if name in found:
             value = found[name]
-            error = value.get("standard_error")
-            shown = "" if error is None else f"± {error:.2g}"
-            rows.append((name.replace("_", " "), "samples", f"{value['mean']:.4g}", shown))
+            label = name.replace("_", " ")
+            rows.append((label, "samples", f"{value['mean']:.4g}", _error(value)))
     told = [(name, value) for name, value in found["provenance"].items() if value is not None]
-    return page.table(("number", "of", "value", "95 % or s.e."), rows) + (
+    step = page.paragraph(f"Of step {found['provenance']['step']}.")
+    table = page.table(("number", "of", "value", "95 % or s.e."), rows)
+    return f"{step}{_failures(found, 'samples')}{table}" + (
         f"<details><summary>provenance</summary>{page.table(('what', 'which'), told)}</details>"
     )
+
+
+def _error(values: dict[str, Any]) -> str:
+    error = values.get("standard_error")
+    return "" if error is None else f"± {error:.2g}"
 
 
 def _with_error(values: dict[str, Any]) -> str:
@@ -127,7 +196,7 @@ def _provenance(values: dict[str, Any]) -> str:
     if isinstance(told.get("nfe"), dict):
         told["nfe"] = f"{told['nfe']['mean']:.0f} (at most {told['nfe']['max']})"
     return ", ".join(
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in told.items()
         if value is not None and not isinstance(value, dict)
     )
@@ -154,13 +223,23 @@ def _samples(workdir: pathlib.Path, strip: pathlib.Path) -> str:
     if snapshots:
         shown = [(path.read_bytes(), f"step {step:,}") for step, path in snapshots]
         parts.append(page.slider(shown))
-    for kind in ("pc", "ode", "grid", "adaptive", "interpolation", "reconstruction"):
+    for kind, told in _kinds():
         for step, path in _by_step(folder, kind)[-1:]:
-            parts.append(page.picture(path.read_bytes(), f"{kind}, step {step:,}", pixels=True))
+            parts.append(page.picture(path.read_bytes(), f"{told}, step {step:,}", pixels=True))
     caption = (
         "From noise to images along the flow: x_t above, and below it what is expected of x_0."
     )
     return "".join([*parts, page.picture(strip.read_bytes(), caption, pixels=True)])
+
+
+def _kinds() -> Iterator[tuple[str, str]]:
+    """Names of the pictures that --mode sample makes, and what each shows."""
+    for method in ("pc", "ode", "grid", "adaptive"):
+        yield method, method
+        for guidance, told in GUIDED.items():
+            yield f"{method}_{guidance}", f"{method}, {told}"
+    yield "interpolation", "test images at both ends, and what the flow has between them"
+    yield "reconstruction", "test images, each beside what the flow makes of its latents"
 
 
 def _by_step(folder: pathlib.Path, kind: str) -> list[tuple[int, pathlib.Path]]:
