@@ -49,6 +49,7 @@ def base(sde: str) -> ConfigDict:
     config.eval = evaluation()
     config.classifier = classifier()
     config.posterior = posterior()
+    config.export = export()
     for name, section in (dequantizer() | guide()).items():
         config[name] = section
     return config
@@ -202,6 +203,15 @@ def classifier() -> ConfigDict:
         "epochs": 40,
         "batch_size": 100,
         "seed": 0,
+    }
+    return ConfigDict(section)
+
+
+def export() -> ConfigDict:
+    """What `--mode export` writes."""
+    section = {
+        "contents": "everything",  # or "averages": the averaged parameters, to sample and score
+        "dtype": "float32",  # or, of averages, "float16"
     }
     return ConfigDict(section)
 

@@ -54,6 +54,12 @@ def digits(sde: str) -> ConfigDict:
     config.sampling.adaptive.atol = 2 / 17
     config.likelihood.update({"t_min": t_min, "rtol": 1e-3, "atol": 1e-3, "batch_size": 100})
     config.likelihood.bound.t_min = t_min
+    _digits_flow_and_guide(config)
+    return config
+
+
+def _digits_flow_and_guide(config: ConfigDict) -> None:
+    """The flow that dequantizes digits and the classifier that guides them, in place."""
     config.dequantizer.update(
         {
             "filters": 16,
@@ -79,7 +85,6 @@ def digits(sde: str) -> ConfigDict:
     config.dequantizer_training.update(
         {"batch_size": 64, "steps": 1000, "eval_every": 100, "checkpoint_every": 500}
     )
-    return config
 
 
 def longer(config: ConfigDict) -> ConfigDict:
@@ -100,8 +105,22 @@ def conditional(config: ConfigDict) -> ConfigDict:
 
 
 def emoji(sde: str) -> ConfigDict:
-    """32x32 colour emoji, about 1 M parameters: an hour or two on a CPU, minutes on a GPU."""
-    return colour(sde, "emoji", size=32)
+    """32x32 colour emoji: 0.7 M parameters, 28 epochs; under an hour on two CPU cores."""
+    config = colour(sde, "emoji", size=32)
+    config.model.features = 24
+    config.optimizer.update({"learning_rate": 2e-3, "b2": 0.99})
+    config.training.update(
+        {
+            "batch_size": 32,
+            "steps": 3000,
+            "ema_decay": 0.998,
+            "eval_every": 500,
+            "checkpoint_every": 250,
+            "snapshot_every": 3000,
+        }
+    )
+    config.sampling.pc.steps = 200
+    return config
 
 
 def folder(sde: str) -> ConfigDict:

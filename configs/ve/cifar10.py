@@ -2,7 +2,7 @@
 
     python main.py --config configs/ve/cifar10.py --mode train
 
-Needs the data once: pip install -e .[tfds]; python -m scoresde_jax.data.prepare cifar10
+Needs the data once: pip install -e '.[tfds]'; python -m scoresde_jax.data.prepare cifar10
 
 variant                  parameters    published: FID with PC, Inception Score
 default                  the same as ncsnpp_continuous

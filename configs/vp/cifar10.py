@@ -2,7 +2,7 @@
 
     python main.py --config configs/vp/cifar10.py --mode train
 
-Needs the data once: pip install -e .[tfds]; python -m scoresde_jax.data.prepare cifar10
+Needs the data once: pip install -e '.[tfds]'; python -m scoresde_jax.data.prepare cifar10
 
 variant                       parameters    published
 default                       the same as ddpmpp_continuous

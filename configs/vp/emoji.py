@@ -2,7 +2,7 @@
 
     python main.py --config configs/vp/emoji.py --mode train
 
-default   about 1 M parameters
+default   0.7 M parameters, 3,000 steps: under an hour on two CPU cores
 tiny      seconds; for tests
 """
 
