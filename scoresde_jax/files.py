@@ -4,12 +4,20 @@ import contextlib
 import json
 import os
 import pathlib
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 Path = str | os.PathLike
+# What numpy raises for a damaged .npy or .npz, beside OSError.
+UNREADABLE = (
+    *(ValueError, EOFError, KeyError, TypeError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile, tokenize.TokenError),
+)
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:

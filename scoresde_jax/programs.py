@@ -36,7 +36,7 @@ def training_program(task: Task, mesh: Mesh) -> Callable:
         )
 
     step_fn = jax.jit(steps, donate_argnums=0, out_shardings=everywhere)
-    key, fixed = jax.device_put((jax.random.key(section.seed), task.fixed), everywhere)
+    key, fixed = sharding.copied((jax.random.key(section.seed), task.fixed), mesh)
 
     def advance(state, chunk, count):
         chunk = jax.device_put(chunk, sharding.batch_sharded(mesh, axis=1))
@@ -87,16 +87,17 @@ def sampling_program(
 
 
 def restoring_program(
-    experiment: build.Experiment, restorer: build.Restorer, count: int, mesh: Mesh
+    experiment: build.Experiment, restorer: build.Restorer, mesh: Mesh
 ) -> Callable:
-    """(params, key, y) -> x (count, H, W, C) in the network's scale, nfe; compiled once.
+    """(params, key, y) -> x (B, H, W, C) in the network's scale, nfe; compiled once.
 
     On CPUs a solver that differentiates the network is a loop on the host, of the same numbers:
     XLA:CPU computes gradients of convolutions 7 times as slowly inside a loop (the digits model).
     """
     split = sharding.batch_sharded(mesh)
 
-    if restorer.step is None or restorer.rows is None or jax.default_backend() != "cpu":
+    steps = restorer.steps
+    if steps is None or jax.default_backend() != "cpu":
 
         def draw(params, key, y):
             drawn = restorer.sample(key, experiment.score_fn(params), y)
@@ -105,21 +106,23 @@ def restoring_program(
         once = jax.jit(draw, out_shardings=(split, sharding.replicated(mesh)))
         return lambda params, key, y: once(params, key, jax.device_put(y, split))
 
-    step_of, rows = restorer.step, restorer.rows
-    start = jax.jit(
-        lambda key: experiment.sde.prior_sample(key, (count, *experiment.image_shape)),
+    start = jax.jit(steps.start, out_shardings=split)
+    step = jax.jit(
+        lambda params, key, y, state, row: steps.step(
+            key, experiment.score_fn(params), y, state, row
+        ),
         out_shardings=split,
     )
-    step = jax.jit(
-        lambda params, key, y, x, row: step_of(key, experiment.score_fn(params), y, x, row),
+    end = jax.jit(
+        lambda params, key, y, state: steps.end(key, experiment.score_fn(params), y, state),
         out_shardings=split,
     )
 
     def step_by_step(params, key, y):
-        prior_key, loop_key = jax.random.split(key)
-        x, y = start(prior_key), jax.device_put(y, split)
-        for i in range(len(rows.i)):
-            x = step(params, loop_key, y, x, jax.tree.map(lambda leaf, i=i: leaf[i], rows))
-        return x, len(rows.i)
+        state, y = start(key), jax.device_put(y, split)
+        for i in range(len(steps.rows.i)):
+            row = jax.tree.map(lambda leaf, i=i: leaf[i], steps.rows)
+            state = step(params, key, y, state, row)
+        return end(params, key, y, state), steps.nfe
 
     return step_by_step

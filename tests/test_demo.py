@@ -1,6 +1,8 @@
 """`make demo`, with a model that takes seconds: it ends with what it promises."""
 
+import contextlib
 import copy
+import io
 
 import commands
 import html_pages
@@ -14,17 +16,22 @@ from scoresde_jax.build import assemble
 CONFIG = commands.raw_config("subvp", training__steps=2, eval__extractor="classifier")
 
 
-@pytest.fixture
-def workdir(tmp_path, monkeypatch):
-    monkeypatch.setattr(assemble, "_network", lambda section: SmallNetwork())
-    monkeypatch.setattr(demo, "WORKDIR", tmp_path / "demo")
-    monkeypatch.setattr(demo.digits, "get_config", lambda: copy.deepcopy(CONFIG))
-    return demo.WORKDIR
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a demo that ran to its end, and what it said; still set up to go on."""
+    workdir = tmp_path_factory.mktemp("demo") / "demo"
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "_network", lambda section: SmallNetwork())
+        patch.setattr(demo, "WORKDIR", workdir)
+        patch.setattr(demo.digits, "get_config", lambda: copy.deepcopy(CONFIG))
+        with contextlib.redirect_stdout(said):
+            assert demo.main() == 0
+        yield workdir, said.getvalue()
 
 
-def test_it_trains_scores_and_draws(workdir, capsys):
-    assert demo.main() == 0
-    said = capsys.readouterr().out
+def test_it_trains_scores_and_draws(finished):
+    workdir, said = finished
     results = files.read_json(workdir / "eval" / "results.json")
     bits, bound = results["bits_per_dim"], results["bits_per_dim_bound"]
     assert bits["images"] == 297 and {"mean", "max"} < set(bits["nfe"])
@@ -42,12 +49,11 @@ def test_it_trains_scores_and_draws(workdir, capsys):
     assert page.addresses == [] and page.text.count("Not there yet") == 1  # no sweep
 
 
-def test_a_folder_of_another_model(workdir, capsys, monkeypatch):
-    assert demo.main() == 0
+def test_a_folder_of_another_model(finished, capsys, monkeypatch):
+    workdir, _ = finished
     other = copy.deepcopy(CONFIG)
     other.model.features = 12
     monkeypatch.setattr(demo.digits, "get_config", lambda: other)
-    capsys.readouterr()
     assert demo.main() == 2
     message = capsys.readouterr().err
     assert (

@@ -20,15 +20,19 @@ SETTINGS = {
 }
 
 
-def score(batch_size, devices, samples=1, kinds=KINDS, images=None, **settings):
-    """The columns of the first ten test images, or of others, and the config."""
-    config = commands.tiny_config(
+def scoring_config(batch_size, samples=1, kinds=KINDS, **settings):
+    return commands.tiny_config(
         "subvp",
         **SETTINGS | settings,
         likelihood__batch_size=batch_size,
         likelihood__importance_samples=samples,
         likelihood__dequantizations=kinds,
     )
+
+
+def score(batch_size, devices, images=None, **settings):
+    """The columns of the first ten test images, or of others, and the config."""
+    config = scoring_config(batch_size, **settings)
     experiment = build.experiment(config)._replace(network=SmallNetwork())
     mesh = sharding.device_mesh(jax.devices()[:devices])
     params = experiment.init_params(jax.random.key(0))
@@ -84,7 +88,7 @@ def test_each_digit_counts_once_whatever_the_batch():
 
 def test_scores_are_those_of_the_library(scored):
     """Log P of image 3 by hand: its keys, its noise, its cell's volume."""
-    columns, config = scored[10, 1], score(10, 1)[1]
+    columns, config = scored[10, 1], scoring_config(10)
     experiment = build.experiment(config)._replace(network=SmallNetwork())
     params = experiment.init_params(jax.random.key(0))
     root = jax.random.key(config.likelihood.seed)
@@ -123,7 +127,7 @@ def test_more_draws_of_the_noise_tighten_the_bound():
 
 
 def test_results_are_means_with_errors(scored):
-    columns, config = scored[10, 1], score(10, 1)[1]
+    columns, config = scored[10, 1], scoring_config(10)
     found = scoring.results(columns, config, KINDS)
     bits = found["bits_per_dim"]
     bpd = columns["uniform/bpd"]

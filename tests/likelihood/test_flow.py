@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from gaussian import correlated, default_sde, diagonal, every_sde, isotropic
+from random_parameters import random_parameters
 
 from scoresde_jax.likelihood import gaussian, log_likelihood, rademacher
 from scoresde_jax.likelihood.flow import value_and_divergence
@@ -161,12 +162,9 @@ def network_logp():
     network = NCSNpp(
         features=8, channel_multipliers=(1,), blocks_per_level=1, attention_resolutions=()
     )
-    params = network.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.ones(1))["params"]
-    leaves, tree = jax.tree.flatten(params)
     # The last layer starts at zero, which would hide everything before it.
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [p + 0.05 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves, strict=True)]
-    params = jax.tree.unflatten(tree, moved)
+    params = random_parameters(network, jnp.zeros((1, 4, 4, 1)), jnp.ones(1), scale=0.1)
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
     sde = SubVPSDE()
 
     @partial(jax.jit, compiler_options=commands.COMPILER)
@@ -180,8 +178,8 @@ def network_logp():
 
 @NEIGHBOURS
 def test_nor_does_it_with_a_network(network_logp, neighbour):
-    x = jax.random.uniform(jax.random.key(2), (BATCH, 4, 4, 1), minval=-1.0)
-    beside = network_logp(keys_of(3), x.at[1:].multiply(neighbour))
+    x = jax.random.uniform(jax.random.key(2), (8, 4, 4, 1), minval=-1.0)
+    beside = network_logp(keys_of(3)[:8], x.at[1:].multiply(neighbour))
     alone = network_logp(keys_of(3)[:1], x[:1])
     assert beside.converged[0] and alone.converged[0]
     # 1e-4 nats/dim: sums over other batches round otherwise, and the solver amplifies it.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_parameters import random_parameters
 
 from scoresde_jax.models import DDPM, NCSN, NCSNpp, NCSNv2
 
@@ -30,9 +31,9 @@ def loss(network):
 
 
 def params(network):
-    tree = network.init(jax.random.key(0), X, LABEL)["params"]
     # Last layers start at almost nothing; make every gradient count.
-    return jax.tree.map(lambda p: p + 0.1 * jnp.cos(jnp.arange(p.size).reshape(p.shape)), tree)
+    tree = random_parameters(network, X, LABEL, scale=0.1)
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32), tree)
 
 
 @pytest.mark.parametrize("network", [NETWORKS[name] for name in ("ncsnpp", "ddpm", "ncsnv2")])

@@ -1,10 +1,9 @@
 """What NCSN and NCSNv2 take and refuse; the golden files check that they equal the originals."""
 
-import commands
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_parameters import quickly, random_parameters
 
 from scoresde_jax.models import NCSN, NCSNv2
 
@@ -12,8 +11,8 @@ from scoresde_jax.models import NCSN, NCSNv2
 def test_labels_may_be_floats():
     net = NCSN(features=4, classes=3)
     x = jnp.linspace(-1, 1, 3 * 8 * 8).reshape(3, 8, 8, 1)
-    params = net.init(jax.random.key(0), x, jnp.zeros(3))
-    apply = jax.jit(net.apply, compiler_options=commands.COMPILER)
+    params = {"params": random_parameters(net, x, jnp.zeros(3))}
+    apply = quickly(net.apply)
     whole, real = apply(params, x, jnp.arange(3)), apply(params, x, jnp.arange(3.0))
     np.testing.assert_array_equal(whole, real)
     assert not np.allclose(apply(params, x, jnp.zeros(3)), whole)  # the class matters
