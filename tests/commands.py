@@ -102,7 +102,7 @@ class Command:
         state = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state == "Z"
 
-    def until(self, condition, seconds: float = 120) -> None:
+    def until(self, condition, seconds: float = 400) -> None:
         """Polls until a condition holds, as often as costs little."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -17,10 +17,11 @@ def test_features_are_as_far_as_they_say():
 
 def test_a_row_for_each_case(capsys, monkeypatch):
     monkeypatch.setattr(intervals, "CASES", intervals.CASES[:2])
-    assert intervals.main(["--trials", "20", "--resamples", "100"]) == 0
+    assert intervals.main(["--trials", "100", "--resamples", "100"]) == 0
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split("|")[2].strip() for row in rows] == ["60", "60"]
     # At no distance there is nothing over the bias; at 1.4 it is 2.6 by the second order of c.
-    assert [float(row.split("|")[3]) for row in rows] == pytest.approx([0, 2.6], abs=0.4)
-    # Few trials and resamples; percentiles as they are hold it in less than a fifth.
-    assert all(0.5 < float(row.split("|")[4]) <= 1 for row in rows)
+    assert [float(row.split("|")[3]) for row in rows] == pytest.approx([0, 2.6], abs=0.2)
+    # It is 0.9 or more, and 100 trials know that to 0.03: four of those. Of percentiles as they
+    # are, less than a fifth hold it.
+    assert all(0.78 < float(row.split("|")[4]) <= 1 for row in rows)

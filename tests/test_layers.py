@@ -41,6 +41,7 @@ LAYERS = {
     "reports": 8,
     "sweeps": 8,
     "quality": 8,
+    "yardsticks": 8,
     "encodings": 6,
     "recognition": 6,
     "verbs": 9,

@@ -203,7 +203,12 @@ def test_help_says_what_and_how():
     """In an interpreter of its own, as a user calls it."""
     command = [sys.executable, "main.py", "--help"]
     done = subprocess.run(
-        command, cwd=commands.ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
+        command,
+        cwd=commands.ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert "Traceback" not in done.stderr
     flags = (

@@ -188,7 +188,7 @@ def test_two_processes_share_a_batch():
         for index in range(2)
     ]
     try:
-        said = [process.communicate(timeout=100) for process in both]
+        said = [process.communicate(timeout=400) for process in both]
     finally:
         for process in both:
             process.kill()

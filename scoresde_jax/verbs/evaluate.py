@@ -19,6 +19,7 @@ from scoresde_jax import (
     shards,
     tasks,
     workdirs,
+    yardsticks,
 )
 from scoresde_jax.data import preprocess
 from scoresde_jax.evaluation import extractors, statistics_files
@@ -90,7 +91,7 @@ def _shared(config: build.Config, workdir: pathlib.Path) -> _Shared:
     if section.enable_fid:
         mesh = mesh_of(config, "sampling")
         train_set = build.dataset(config, "train")
-        quality.check(config, train_set, test_set)
+        yardsticks.check(config, train_set, test_set)
 
     @functools.cache
     def measures() -> _Measures:
@@ -129,7 +130,7 @@ def _evaluate(
         guidance = quality.guidance_of(config, guided[1])
         found = quality.results(config, run.start, guidance, drawn, extractor, real)
         if section.yardsticks:
-            found["yardsticks"] = quality.yardsticks(
+            found["yardsticks"] = yardsticks.distances(
                 config, extractor, real.moments, drawn, shared.train_set, test_set
             )
         files.write_json(folder / "quality.json", files.plain(found))
