@@ -44,7 +44,9 @@ def run(config: build.Config, *, mode: str, workdir: str | pathlib.Path, **optio
     """
     verb = VERBS[mode]
     own = {name: options[name] for name in verb.options if name in options}
-    return verb.function(build.resolve(config), pathlib.Path(workdir), **own)
+    with verbs.user_errors():
+        config = build.resolve(config)
+    return verb.function(config, pathlib.Path(workdir), **own)
 
 
 def command(config: build.Config, **arguments: Any) -> int:

@@ -70,6 +70,11 @@ def test_counts_below_one(key):
         build.experiment(config(**{f"training__{key}": 0}))
 
 
+def test_numbers_are_looked_at_in_modes_that_build_no_network():
+    with pytest.raises(ValueError, match=r"config\.classifier\.epochs is 0; it must be >= 1"):
+        build.resolve(commands.raw_config("subvp", classifier__epochs=0))
+
+
 def test_microbatches_divide_the_batch():
     with pytest.raises(ValueError) as error:
         build.experiment(config(training__batch_size=12, training__microbatches=5))

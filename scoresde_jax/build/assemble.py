@@ -120,12 +120,17 @@ class Experiment(NamedTuple):
 
 
 def resolve(config: Config) -> Config:
-    """A copy of a config with every value that depends on others or on the machine filled in."""
+    """A copy of a config with every value that depends on others or on the machine filled in.
+
+    Raises:
+      ValueError: no run can use a number; says which, and where it was set.
+    """
     config = ConfigDict(config.to_dict())
     for section in (config.training, config.dequantizer_training, config.guide_training):
         if section.n_jitted_steps is None:
             # Gradients of convolutions inside loops are slow on CPUs; see training/step.py.
             section.n_jitted_steps = 1 if jax.default_backend() == "cpu" else 5
+    check_numbers(config)
     return config
 
 
@@ -137,7 +142,6 @@ def experiment(config: Config) -> Experiment:
         is known and where it was set.
     """
     the_sde = select(SDES, config.sde, "config.sde")()
-    check_numbers(config)
     section = config.data
     network = _network(config.model)
     divisor = getattr(network, "divisor", 1)  # a network of one's own need not say

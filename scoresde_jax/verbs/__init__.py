@@ -4,7 +4,7 @@ Every verb first builds the whole experiment, so that a mistake costs no compila
 written; files are written under a temporary name and renamed.
 """
 
-from scoresde_jax.verbs.common import UserError, say
+from scoresde_jax.verbs.common import UserError, say, user_errors
 from scoresde_jax.verbs.data import describe_data
 from scoresde_jax.verbs.evaluate import evaluate
 from scoresde_jax.verbs.features import train_features, write_statistics
@@ -30,5 +30,6 @@ __all__ = [
     "train_classifier",
     "train_dequantizer",
     "train_features",
+    "user_errors",
     "write_statistics",
 ]

@@ -24,6 +24,11 @@ def train_features(config: build.Config, workdir: pathlib.Path) -> int:
                 "classifier on; use config.eval.extractor 'components' or 'inception'."
             )
         section = config.classifier
+        if section.batch_size > len(train_set.images):
+            raise ValueError(
+                f"config.classifier.batch_size is {section.batch_size}, and there are "
+                f"{len(train_set.images)} training images; choose a smaller batch."
+            )
         classifier = SmallClassifier(len(train_set.classes), section.channels, section.features)
         optimizer = build.adam_to_zero(config, "classifier", len(train_set.images))
     levels = train_set.levels

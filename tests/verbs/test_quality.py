@@ -110,6 +110,11 @@ def test_what_does_not_fit_is_said_before_anything_is_drawn(small, settings, mes
         small("subvp", "eval", **ONLY | settings)
 
 
+def test_a_classifier_wants_a_whole_batch(small):
+    with pytest.raises(verbs.UserError, match="is 1501, and there are 1500 training images"):
+        small("subvp", "features", classifier__batch_size=1501)
+
+
 def test_a_reference_is_made_once_for_all_checkpoints(small, monkeypatch):
     _, workdir = small("subvp", "data")
     shutil.copytree(workdir / "checkpoints" / "2", workdir / "checkpoints" / "1")
