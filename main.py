@@ -58,7 +58,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "input",
     None,
-    "The file for --mode restore: a picture, or .npy or .npz with pictures, of the data's size.",
+    "The file for --mode restore: a picture, or .npy or .npz with pictures, of the data's "
+    "size, or, with --config.posterior.input=degraded, of what the operator makes of it.",
 )
 flags.DEFINE_integer(
     "cpu_devices",

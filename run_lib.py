@@ -40,13 +40,14 @@ def run(config: build.Config, *, mode: str, workdir: str | pathlib.Path, **optio
 
     Raises:
       UserError: config, data or workdir do not fit.
-      RunError: training diverged.
+      RunError: training diverged, the disk is full, or an image cannot be used.
     """
     verb = VERBS[mode]
     own = {name: options[name] for name in verb.options if name in options}
     with verbs.user_errors():
         config = build.resolve(config)
-    return verb.function(config, pathlib.Path(workdir), **own)
+    with reports.disk_errors(), reports.data_errors():
+        return verb.function(config, pathlib.Path(workdir), **own)
 
 
 def command(config: build.Config, **arguments: Any) -> int:

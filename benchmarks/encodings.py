@@ -174,8 +174,7 @@ def carried(
     model: Model, name: str, program: Callable[[Any, Array], Samples], params: Any, x: np.ndarray
 ) -> Samples:
     """`encodings.in_batches`, in batches of config.sampling."""
-    mesh = model.run.mesh
-    size = sharding.round_up(min(model.config.sampling.batch_size, len(x)), mesh)
+    mesh, size = model.run.mesh, model.config.sampling.batch_size
     progress = Progress(name, len(x), unit="image")
     return encodings.in_batches(program, params, x, batch_size=size, mesh=mesh, progress=progress)
 

@@ -15,7 +15,7 @@ import time
 
 import run_lib
 from configs.subvp import digits
-from scoresde_jax import files
+from scoresde_jax import files, training
 
 PAGE = pathlib.Path("docs/inverse_problems.md")
 DONE = pathlib.Path("runs/restorations.json")
@@ -94,6 +94,13 @@ def _scores(found: dict) -> str:
     return f"{found['psnr']:.1f} / {found['ssim']:.2f} / {found['consistency']:.1g}"
 
 
+def _newest(workdir: pathlib.Path) -> int | None:
+    checkpoints = training.Checkpoints(workdir / "checkpoints")
+    step = checkpoints.latest_step()
+    checkpoints.close()
+    return step
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs what is not done yet and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,6 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cells", type=int, default=1000, help="stop after that many")
     options = parser.parse_args(argv)
     done: dict[str, dict] = files.read_json(DONE) if DONE.exists() else {}
+    of = {"workdir": str(options.workdir), "step": _newest(options.workdir)}
+    if done.setdefault("of", of) != of:
+        parser.error(f"{DONE} has cells of {done['of']}; delete it, or go on with that workdir.")
     wanted = [(solver, task) for solver, tasks in SOLVERS.items() for task in tasks]
     left = [(solver, task) for solver, task in wanted if f"{solver}; {task}" not in done]
     for solver, task in left[: options.cells]:

@@ -26,14 +26,19 @@ class Strips(NamedTuple):
 
 
 def interpolations(
-    experiment: build.Experiment, params: Any, images: np.ndarray, seed: int, mesh: Mesh
+    experiment: build.Experiment,
+    params: Any,
+    images: np.ndarray,
+    seed: int,
+    mesh: Mesh,
+    batch_size: int,
 ) -> Strips:
     """Images between the first and second, third and fourth, ... of (N, H, W, C) uint8 images.
 
     Both are encoded, and what lies on the arc between the latents is decoded.
     """
-    encode, decode = _programs(experiment, mesh)
-    z = jnp.asarray(encode(params, images, seed).x)
+    encode, decode = _programs(experiment, mesh, batch_size)
+    z = jnp.asarray(encode(params, _dequantized(experiment, images, seed)).x)
     path = sampling.spherical_interpolation(z[0::2], z[1::2], COLUMNS)
     path = np.asarray(jnp.moveaxis(path, 0, 1))  # (rows, columns, H, W, C)
     decoded = decode(params, path.reshape(-1, *path.shape[2:]))
@@ -41,11 +46,17 @@ def interpolations(
 
 
 def reconstructions(
-    experiment: build.Experiment, params: Any, images: np.ndarray, seed: int, mesh: Mesh
+    experiment: build.Experiment,
+    params: Any,
+    images: np.ndarray,
+    seed: int,
+    mesh: Mesh,
+    batch_size: int,
 ) -> Strips:
     """(N, H, W, C) uint8 images: each as it is, and as it is once encoded and decoded."""
-    encode, decode = _programs(experiment, mesh)
-    found = _strips(experiment, decode(params, encode(params, images, seed).x), 1)
+    encode, decode = _programs(experiment, mesh, batch_size)
+    z = encode(params, _dequantized(experiment, images, seed)).x
+    found = _strips(experiment, decode(params, z), 1)
     x = experiment.scale_cells(jnp.asarray(images) + 0.5)
     given = np.asarray(experiment.to_pixels(x))[:, None]
     return found._replace(pixels=np.concatenate([given, found.pixels], axis=1))
@@ -109,10 +120,10 @@ def in_batches(
     Args:
       program: compiled; of the parameters and x (batch_size, ...), as of `experiment.encode`.
       x: (N, ...); the last batch is filled up with its first.
-      batch_size: a multiple of the devices.
+      batch_size: a multiple of the devices; fewer are carried where there are fewer.
       progress: counts to N.
     """
-    parts = []
+    batch_size, parts = min(batch_size, sharding.round_up(len(x), mesh)), []
     for first in range(0, len(x), batch_size):
         part = x[first : first + batch_size]
         filled = np.concatenate([part, *[part[:1]] * (batch_size - len(part))])
@@ -129,28 +140,24 @@ LATENTS: dict[str, Callable[..., Strips]] = {
 }
 
 
-def _programs(experiment: build.Experiment, mesh: Mesh) -> tuple[Callable, Callable]:
-    """Encoding of uint8 images and decoding of latents, any number at a time."""
-    split = sharding.batch_sharded(mesh)
+def _dequantized(experiment: build.Experiment, images: np.ndarray, seed: int) -> np.ndarray:
+    keys = jax.random.split(jax.random.key(seed), len(images))
+    return np.asarray(experiment.scale_eval(keys, jnp.asarray(images)))
 
-    @jax.jit
-    def encode(params, images, keys):
-        x = experiment.scale_eval(keys, images)
-        return experiment.encode(experiment.score_fn(params), x)
 
-    @jax.jit
-    def decode(params, z):
-        return experiment.decode(experiment.score_fn(params), z)
+def _programs(
+    experiment: build.Experiment, mesh: Mesh, batch_size: int
+) -> tuple[Callable[..., Samples], Callable[..., Samples]]:
+    """Encoding of images and decoding of latents, (parameters, x (N, ...)) -> N of them."""
 
-    def padded(program: Callable, params: Any, *inputs: Any):
-        count = len(inputs[0])
-        more = sharding.round_up(count, mesh) - count
-        filled = [jnp.concatenate([part, *[part[:1]] * more]) for part in inputs]
-        found = program(params, *jax.device_put(filled, split))
-        return jax.tree.map(lambda leaf: leaf[:count], jax.device_get(found))
+    def carried(name: str, move: Callable) -> Callable[..., Samples]:
+        program = jax.jit(lambda params, x: move(experiment.score_fn(params), x))
 
-    def encode_all(params: Any, images: np.ndarray, seed: int):
-        keys = jax.random.split(jax.random.key(seed), len(images))
-        return padded(encode, params, jnp.asarray(images), keys)
+        def all_of(params: Any, x: np.ndarray) -> Samples:
+            progress = Progress(name, len(x), unit="image")
+            options: dict[str, Any] = {"batch_size": batch_size, "mesh": mesh}
+            return in_batches(program, params, x, progress=progress, **options)
 
-    return encode_all, lambda params, z: padded(decode, params, jnp.asarray(z))
+        return all_of
+
+    return carried("encode", experiment.encode), carried("decode", experiment.decode)

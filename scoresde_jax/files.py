@@ -20,6 +20,10 @@ UNREADABLE = (
 )
 
 
+class NoRoom(OSError):
+    """A disk without room; the message says how much is wanted, and what to do."""
+
+
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Writes a file through `fill`; a crash leaves the old file, or none, never half of one."""
     path = pathlib.Path(path)

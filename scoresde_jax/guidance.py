@@ -5,8 +5,9 @@
     s_w + w (s - s_w)                    `autoguidance`     (Karras et al. 2024)
     guided between two times             `within`           (Kynkaanniemi et al. 2024)
 
-Each takes score functions and returns one, so samplers and likelihoods need not know. At w = 1
-samples are of the class's own law; at any other w these are not the scores of a diffusion.
+Each takes score functions and returns one, so samplers and likelihoods need not know. At w = 1 the
+first two are the score of the class's own law, and the third is s itself; at w = 0 guidance is off.
+Any other w gives what is not the score of a diffusion.
 
 Not here: what a classifier is (`models/`), and how it is trained (`losses.py`).
 """

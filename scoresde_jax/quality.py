@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,7 +17,6 @@ from jax.sharding import Mesh
 
 from scoresde_jax import build, data, evaluation, files, programs, shards, workdirs
 from scoresde_jax.evaluation import (
-    digit_features,
     provenance,
     sample_files,
     statistics_files,
@@ -118,15 +118,22 @@ def draw(
     step: int,
     folder: pathlib.Path,
     mesh: Mesh,
-) -> shards.Columns:
+    progress: Progress,
+) -> Iterator[shards.Columns]:
     """config.eval.num_samples images with the sampler of config.sampling, in shards that are kept.
+
+    Everything is checked when this is called, and drawn as the iterator goes.
 
     Args:
       guided: the score that is sampled, and the parameters of what guides it.
-      folder: of folders, one for each step and settings.
+      folder: of folders, one for each of what samples depend on, and named for the step.
 
-    Returns:
-      "images" (N, H, W, C) uint8 pixels, "nfe" and "converged" (N,).
+    Yields:
+      "images" (n, H, W, C) uint8 pixels, "nfe" and "converged" (n,).
+
+    Raises:
+      ValueError: the folder holds something else.
+      files.NoRoom: they do not fit on its disk.
     """
     size, count = config.sampling.batch_size, config.eval.num_samples
     score, others = guided
@@ -139,10 +146,9 @@ def draw(
         found = jax.device_get(program(every, jax.random.fold_in(key, number)))
         return dict(zip(("images", "nfe", "converged"), found, strict=True))
 
-    progress = Progress("draw", count, unit="image")
-    origin = work(config, step, mesh, others)
+    origin = work(config, step, mesh, params, others)
     digest = hashlib.sha256(json.dumps(files.plain(origin), sort_keys=True).encode()).hexdigest()
-    pieces = sample_files.samples(
+    return sample_files.samples(
         folder / f"{step}_{digest[:8]}",
         count,
         shard,
@@ -151,9 +157,6 @@ def draw(
         work=origin,
         progress=progress.update,
     )
-    parts = list(pieces)
-    progress.close()
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _labels(config: build.Config, classes: int, number: int) -> np.ndarray | None:
@@ -164,12 +167,13 @@ def _labels(config: build.Config, classes: int, number: int) -> np.ndarray | Non
     return np.asarray(class_labels(asked, classes, (number + 1) * size))[-size:]
 
 
-def work(config: build.Config, step: int, mesh: Mesh, others: Any) -> dict[str, Any]:
+def work(config: build.Config, step: int, mesh: Mesh, params: Any, others: Any) -> dict[str, Any]:
     """All that samples depend on, JSON; `others` are the parameters of what guides them."""
     parts = {name: config[name].to_dict() for name in ("sde", "parameterization", "model")}
     images, sampling = config.data.to_dict(), config.sampling
     return parts | {
         "step": step,
+        "parameters": provenance.parameter_hash(params),
         "seed": config.eval.seed,
         "devices": mesh.size,
         "guidance": guidance_of(config, others),
@@ -189,7 +193,7 @@ def guidance_of(config: build.Config, others: Any) -> dict[str, Any] | None:
     if section["method"] == "none":
         return None
     del section["weaker"]  # a path; its parameters are what counts
-    guide = digit_features.parameter_hash(others) if jax.tree.leaves(others) else None
+    guide = provenance.parameter_hash(others) if jax.tree.leaves(others) else None
     return files.plain(section | {"guide_hash": guide})
 
 

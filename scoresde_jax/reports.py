@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde_jax import build, data, evaluation, programs, sharding, training
+from scoresde_jax import build, data, evaluation, files, programs, sharding, training
 from scoresde_jax.progress import Progress
 from scoresde_jax.tasks import Task
 from scoresde_jax.types import Array
@@ -34,9 +34,9 @@ def disk_errors() -> Iterator[None]:
     """
     try:
         yield
+    except files.NoRoom as error:
+        raise RunError(str(error)) from error
     except OSError as error:
-        if error.errno is None:  # `evaluation.sample_files` says itself what to do
-            raise RunError(str(error)) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunError(
@@ -54,12 +54,15 @@ def data_errors() -> Iterator[None]:
     """
     try:
         yield
-    except data.CorruptImage as error:
-        raise RunError(
-            f"{error}\nReplace it, or leave corrupt images out: config.data.on_corrupt=skip."
-        ) from error
-    except data.UnsuitableImage as error:  # it says what to do, and is never skipped
-        raise RunError(str(error)) from error
+    except (data.CorruptImage, data.UnsuitableImage) as error:
+        raise RunError(explained(error)) from error
+
+
+def explained(error: ValueError) -> str:
+    """What an error says, and of a corrupt image, which does not know of configs, what to do."""
+    if isinstance(error, data.CorruptImage):
+        return f"{error}\nReplace it, or leave corrupt images out: config.data.on_corrupt=skip."
+    return str(error)
 
 
 class Reports:

@@ -100,6 +100,16 @@ def agreed(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
+def check_agreed(number: int, what: str) -> None:
+    """Raises ValueError where processes say different numbers; all must say it at one place."""
+    largest, smallest = agreed(number), -agreed(-number)
+    if largest != smallest:
+        raise ValueError(
+            f"processes differ on {what}: {smallest} and {largest}. All must see one disk: name a "
+            "--workdir that they share."
+        )
+
+
 def join_processes() -> None:
     """Joins the processes of a cluster, as jax finds it; to be called before jax is first used.
 

@@ -7,7 +7,7 @@ pieces. Work must give a piece the same columns whenever it is done.
 import io
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,7 @@ def collect(
       size: examples in a piece.
       work: JSON, all that the columns depend on.
     """
-    found = list(stream(folder, count, compute, size=size, work=work))
-    return {name: np.concatenate([piece[name] for piece in found]) for name in found[0]}
+    return joined(stream(folder, count, compute, size=size, work=work))
 
 
 def stream(
@@ -60,6 +59,12 @@ def stream(
             piece = compute(np.arange(first, min(first + size, count)))
             files.write_npz(path, piece)
         yield piece
+
+
+def joined(pieces: Iterable[Columns]) -> Columns:
+    """The columns of one piece or more as those of one."""
+    found = list(pieces)
+    return {name: np.concatenate([piece[name] for piece in found]) for name in found[0]}
 
 
 def label(folder: pathlib.Path) -> Any:

@@ -59,6 +59,7 @@ def open_run(
     shapes = jax.eval_shape(fresh, key)
     checkpoints = training.Checkpoints(workdir / "checkpoints", keep=task.section.keep_checkpoints)
     start = checkpoints.latest_step() if step is None else step
+    sharding.check_agreed(-1 if start is None else start, f"the checkpoints of {workdir}")
     if start is None:
         if must_exist:
             raise ValueError(

@@ -23,7 +23,10 @@ def check(config: build.Config, train_set: data.Dataset, test_set: data.Dataset)
         said
         for said, true in (
             ("these are continuous", train_set.levels is None),
-            ("these are not in RAM", not isinstance(images, np.ndarray)),
+            (
+                "these are not in RAM",
+                not all(isinstance(part.images, np.ndarray) for part in (train_set, test_set)),
+            ),
             ("these have no two test images", len(test_set.images) < 2),
             (f"there are {len(images)} training images", len(images) < FITTED_TO),
             (f"an image is {pixels} numbers", pixels > MOST_PIXELS),

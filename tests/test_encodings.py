@@ -22,12 +22,12 @@ def tools():
     experiment = build.experiment(config)._replace(network=SmallNetwork())
     params = experiment.init_params(jax.random.key(0))
     images = build.dataset(config, "test").images[:6]
-    mesh = sharding.device_mesh(jax.devices()[:4])  # 6 is not a multiple: filled up
+    mesh = sharding.device_mesh(jax.devices()[:4])  # 6 is no multiple: filled up
     return experiment, jax.device_put(params, sharding.replicated(mesh)), images, 0, mesh
 
 
 def test_reconstructions_are_the_images(tools):
-    found = encodings.reconstructions(*tools)
+    found = encodings.reconstructions(*tools, 4)
     assert found.pixels.shape == (6, 2, 8, 8, 1) and found.converged.all()
     given, back = found.pixels[:, 0], found.pixels[:, 1]
     np.testing.assert_array_equal(given, np.round(tools[2] * 255.0 / 16))
@@ -41,7 +41,7 @@ def close(found, wanted):
 
 
 def test_interpolations_begin_and_end_with_the_images(tools):
-    found = encodings.interpolations(*tools)
+    found = encodings.interpolations(*tools, 100)
     assert found.pixels.shape == (3, encodings.COLUMNS, 8, 8, 1) and found.converged.all()
     shown = np.round(tools[2] * 255.0 / 16)
     close(found.pixels[:, 0], shown[0::2])

@@ -22,9 +22,10 @@ def test_statistics_keep_so_many_features_and_say_whose(monkeypatch):
 
 
 def test_samples_are_kept_when_only_what_they_do_not_depend_on_changes():
-    def work(**settings):
+    def work(weight=1.0, **settings):
         config = commands.tiny_config("subvp", **settings)
-        return quality.work(config, 2, types.SimpleNamespace(size=1), ())
+        params = {"w": np.full(2, weight)}
+        return quality.work(config, 2, types.SimpleNamespace(size=1), params, ())
 
     free = {"data__workers": 2, "data__path": "x", "data__data_dir": "x"}
     for name, value in (free | {"data__on_corrupt": "skip", "sampling__ode__rtol": 1.0}).items():
@@ -32,6 +33,7 @@ def test_samples_are_kept_when_only_what_they_do_not_depend_on_changes():
     telling = {"sampling__pc__steps": 9, "sampling__batch_size": 8, "sampling__method": "ode"}
     for name, value in (telling | {"data__centered": False, "eval__seed": 1}).items():
         assert work(**{name: value}) != work(), name
+    assert work(weight=2.0) != work()  # trained anew, to the same step
 
 
 def test_the_line_says_the_distance_of_infinitely_many_images():

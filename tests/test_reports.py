@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoresde_jax import build, reports, sharding, training
+from scoresde_jax import build, files, reports, sharding, training
 from scoresde_jax.progress import Progress
 
 STEPS = 7
@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(run, tmp_path, bad):
     ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b.npz"), "disk is full.*a/b.npz"),
-        (OSError("the disk of x is full; 8 samples are whole."), "^the disk of x is full; 8"),
+        (files.NoRoom("the disk of x is full; 8 are whole."), "^the disk of x is full; 8"),
     ],
 )
 def test_a_full_disk_is_a_message(error, message):
@@ -113,9 +113,11 @@ def test_a_full_disk_is_a_message(error, message):
         raise error
 
 
-def test_other_errors_of_files_are_not_the_disk():
-    with pytest.raises(PermissionError), reports.disk_errors():
-        raise PermissionError(errno.EACCES, "no")
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), OSError("what is it?")])
+def test_other_errors_of_files_are_not_the_disk(error):
+    with pytest.raises(type(error)) as caught, reports.disk_errors():
+        raise error
+    assert caught.value is error
 
 
 def test_evaluation_uses_the_same_images_and_keys_every_time():

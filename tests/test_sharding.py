@@ -164,6 +164,11 @@ total = jax.jit(lambda w, k, x: w * x.sum() + jax.random.uniform(k))(weight, key
 wanted = 2.0 * whole["image"].sum() + jax.random.uniform(jax.random.key(5))
 np.testing.assert_allclose(float(total), float(wanted), rtol=1e-6)
 assert sharding.agreed(int(sys.argv[2]) * 15) == 15
+sharding.check_agreed(3, "x")
+try:
+    sharding.check_agreed(int(sys.argv[2]) * 15 - 1, "the checkpoints of x")
+except ValueError as error:
+    print(error)
 try:
     sharding.check_one_process()
 except ValueError as error:
@@ -194,6 +199,7 @@ def test_two_processes_share_a_batch():
             process.kill()
     for index, (process, (out, err)) in enumerate(zip(both, said, strict=True)):
         assert process.returncode == 0, err
+        assert "processes differ on the checkpoints of x: -1 and 14. All must see one disk" in out
         assert f"this is process {index} of 2, and only --mode train takes several" in out
 
 

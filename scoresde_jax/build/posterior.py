@@ -174,6 +174,8 @@ def _moves(options: dict[str, Any], sde_name: str, the_sde: sde.SDE, where: str)
             f"{sde_name!r}; choose another."
         )
     snr, corrector_steps, n = options.pop("snr"), options.pop("corrector_steps"), options["steps"]
+    if not snr > 0:
+        raise ValueError(f"{where}.snr is {snr}; it must be > 0.")
     predictor = lookup(PREDICTORS, predictor_name, f"{where}.predictor")
     corrector = lookup(CORRECTORS, corrector_name, f"{where}.corrector")
     if predictor is not identity:

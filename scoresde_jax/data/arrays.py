@@ -39,7 +39,7 @@ LABEL_KEYS = ("labels", "label", "y")
 FORMS = ("{split}_{key}", "{key}_{split}")
 STATED = ("classes", "levels", "bounds")
 # And of an archive: packed in a way that zipfile does not know, or with a password.
-DAMAGED = (*files.UNREADABLE, OSError, RuntimeError)
+DAMAGED = (*files.UNREADABLE, OSError)
 
 
 @dataclass(frozen=True)

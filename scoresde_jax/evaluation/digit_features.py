@@ -8,7 +8,6 @@ Training is reproducible on one kind of machine, and its result is known by a ha
 classifiers are two units, whatever their accuracy.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -130,16 +129,6 @@ def accuracy(
         hits = np.argmax(np.asarray(logits), axis=1) == labels[rows]
         right += int(hits[: count - first].sum())
     return right / count
-
-
-def parameter_hash(params: Any) -> str:
-    """sha256 of names, shapes and values of a tree of arrays, in hex."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        array = np.asarray(leaf, np.float32)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
-    return digest.hexdigest()
 
 
 def write(path: files.Path, params: Any, *, levels: int) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from scoresde_jax.evaluation import digit_features
 from scoresde_jax.evaluation.projection import Projection
+from scoresde_jax.evaluation.provenance import parameter_hash
 from scoresde_jax.models.classifier import SmallClassifier
 
 Features = tuple[np.ndarray, np.ndarray | None]
@@ -101,7 +102,7 @@ def digit_extractor(classifier: SmallClassifier, params: Any, levels: int) -> Ex
         x = digit_features.centred(images, levels=levels)
         return jax.device_get(program(classifier, params, x))
 
-    digest = digit_features.parameter_hash(params)
+    digest = parameter_hash(params)
     return Extractor("digit-classifier", digest, "none", classifier.features, levels, features)
 
 

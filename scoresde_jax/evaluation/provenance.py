@@ -6,8 +6,12 @@ instead of averaged weights, or fewer images more than the gains that papers rep
 """
 
 import dataclasses
+import hashlib
 import json
 from typing import Any, Self
+
+import jax
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,3 +120,13 @@ def check_comparable(
             f"these results are not comparable: {'; '.join(found)}. Compute both with the same "
             "settings."
         )
+
+
+def parameter_hash(params: Any) -> str:
+    """sha256 of names, shapes and values of a tree of arrays, in hex."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf, np.float32)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
+    return digest.hexdigest()

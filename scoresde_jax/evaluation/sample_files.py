@@ -41,7 +41,7 @@ def samples(
 
     Raises:
       ValueError: the folder holds samples of other work, or something else.
-      OSError: the disk has no room for them; what was drawn stays.
+      NoRoom: the disk has none for them; what was drawn stays.
     """
     work = files.plain({**work, "samples_per_shard": size})
     _check_work(folder, work)
@@ -64,20 +64,20 @@ def _samples(folder, count, draw, size, total, work, progress) -> Iterator[Colum
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise OSError(
+        raise files.NoRoom(
             f"the disk of {folder} is full; the {done} samples drawn so far are whole. Make room, "
             "and the same command goes on from there.",
         ) from error
 
 
 def check_space(folder: pathlib.Path, needed: int) -> None:
-    """Raises OSError unless the disk of a folder, which need not exist yet, has the bytes free."""
+    """Raises NoRoom unless the disk of a folder, which need not exist yet, has the bytes free."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed + RESERVE:
-        raise OSError(
+        raise files.NoRoom(
             f"samples in {folder} take up to {needed / 2**20:,.0f} MiB, and its disk has "
             f"{free / 2**20:,.0f} MiB free, of which {RESERVE / 2**20:.0f} are to stay; make room, "
             "draw fewer samples, or name a folder elsewhere.",

@@ -57,7 +57,7 @@ def measures_pictures(operator: Operator, image_shape: tuple[int, ...]) -> bool:
 
 
 def nearest(operator: Operator, y: Array, image_shape: tuple[int, ...]) -> Array:
-    """For each pixel the nearest that was measured, (B, H, W, C); A^+ y where y has no pixels."""
+    """For each pixel the nearest that was measured, (B, H, W, C); else as `picture_of`."""
     if not isinstance(operator, Mask):
         return picture_of(operator, y, image_shape)
     known = np.asarray(operator.known.mask)

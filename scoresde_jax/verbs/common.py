@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 
-from scoresde_jax import build, sharding, tasks, workdirs
+from scoresde_jax import build, reports, sharding, tasks, workdirs
 
 
 class UserError(ValueError):
-    """The user's mistake: what was expected, what came, what to do. Nothing was written."""
+    """The user's mistake: what was expected, what came, what to do."""
 
 
 class user_errors:
@@ -21,7 +21,7 @@ class user_errors:
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, ValueError):
-            raise UserError(str(error)) from error
+            raise UserError(reports.explained(error)) from error
 
 
 def open_run(

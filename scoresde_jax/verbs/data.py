@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from scoresde_jax import build, evaluation, files, reports
+from scoresde_jax import build, evaluation, files
 from scoresde_jax.data import inspect, preprocess
 from scoresde_jax.verbs.common import user_errors
 
@@ -22,15 +22,14 @@ def describe_data(config: build.Config, workdir: pathlib.Path) -> int:
         splits = {split: build.dataset(config, split) for split in ("train", "test")}
     found: dict[str, Any] = {}
     train, batch_size = splits["train"], config.training.batch_size
-    with reports.data_errors():
-        for split, dataset in splits.items():
-            found[split] = inspect.contents(dataset)
-            shown = preprocess.pixels(dataset.images[:SHOWN], levels=dataset.levels)
-            evaluation.save_png(workdir / "data" / f"{split}.png", evaluation.image_grid(shown))
-        found["images_per_second"] = inspect.images_per_second(
-            train, batch_size=batch_size, workers=config.data.workers
-        )
-        found["largest_distance"] = inspect.largest_distance(train)._asdict()
+    for split, dataset in splits.items():
+        found[split] = inspect.contents(dataset)
+        shown = preprocess.pixels(dataset.images[:SHOWN], levels=dataset.levels)
+        evaluation.save_png(workdir / "data" / f"{split}.png", evaluation.image_grid(shown))
+    found["images_per_second"] = inspect.images_per_second(
+        train, batch_size=batch_size, workers=config.data.workers
+    )
+    found["largest_distance"] = inspect.largest_distance(train)._asdict()
     files.write_json(workdir / "data" / "contents.json", found)
     print("\n".join(_lines(found, batch_size)))
     print(f"pictures: {workdir / 'data' / 'train.png'}, {workdir / 'data' / 'test.png'}")

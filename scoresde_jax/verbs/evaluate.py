@@ -14,7 +14,6 @@ from scoresde_jax import (
     evaluation,
     files,
     quality,
-    reports,
     scoring,
     shards,
     tasks,
@@ -22,13 +21,13 @@ from scoresde_jax import (
     yardsticks,
 )
 from scoresde_jax.data import preprocess
-from scoresde_jax.evaluation import extractors, statistics_files
+from scoresde_jax.evaluation import extractors, provenance, statistics_files
 from scoresde_jax.progress import Progress
 from scoresde_jax.verbs.common import mesh_of, open_run, say, user_errors
 from scoresde_jax.verbs.guide import open_guidance
 
 SHOWN = 10  # of the likeliest and of the unlikeliest images
-# Sections that scores depend on; config.eval.enable_bpd and two steps are all else.
+# Sections that scores depend on; what else they do is in `_scored`.
 SCORED = ("sde", "parameterization", "loss", "model", "data", "likelihood", "dequantizer")
 
 
@@ -74,8 +73,7 @@ def evaluate(config: build.Config, workdir: pathlib.Path) -> int:
         if ".." in section.checkpoint:
             say(f"checkpoint of step {step}")
             folder /= str(step)
-        with reports.disk_errors(), reports.data_errors():
-            code = max(code, _evaluate(config, workdir, step, folder, shared))
+        code = max(code, _evaluate(config, workdir, step, folder, shared))
         try:
             step = next(steps)
         except StopIteration:
@@ -115,18 +113,19 @@ def _evaluate(
     with user_errors():
         task = tasks.score_task(experiment, config)
         run = open_run(task, config, workdir, shared.mesh, must_exist=True, step=step)
-        scorer, flow_step = _scorer(experiment, config, run, workdir) if scores else (None, None)
+        scorer, flow = _scorer(experiment, config, run, workdir) if scores else (None, None)
         measures = shared.measures() if section.enable_fid else None
     code = 0
     if scorer is not None:
-        code = _score(scorer, flow_step, config, run, folder, test_set)
+        code = _score(scorer, flow, config, run, folder, test_set)
     if measures is not None:
         extractor, real, guided = measures
-        samples = workdir / "eval" / "samples"
+        progress = Progress("draw", section.num_samples, unit="image")
+        at = run.start, workdir / "eval" / "samples", run.mesh, progress
         with user_errors():
-            drawn = quality.draw(
-                experiment, run.state.ema_params, guided, config, run.start, samples, run.mesh
-            )
+            pieces = quality.draw(experiment, run.state.ema_params, guided, config, *at)
+        drawn = shards.joined(pieces)
+        progress.close()
         guidance = quality.guidance_of(config, guided[1])
         found = quality.results(config, run.start, guidance, drawn, extractor, real)
         if section.yardsticks:
@@ -148,8 +147,8 @@ def _scorer(
     config: build.Config,
     run: workdirs.Trained,
     workdir: pathlib.Path,
-) -> tuple[scoring.Scorer, int | None]:
-    """What scores images, and the step of the flow that dequantizes, if one is asked for."""
+) -> tuple[scoring.Scorer, workdirs.Trained | None]:
+    """What scores images, and the flow that dequantizes, if one is asked for."""
     flow: list[workdirs.Trained] = []  # opened only if it is asked for
 
     def learned_params() -> Any:
@@ -162,18 +161,21 @@ def _scorer(
         scale = experiment.data_scale
         dequantizers = build.dequantizers(config, experiment.sde, scale, learned_params)
     scorer = scoring.Scorer(experiment, run.state.ema_params, config, run.mesh, dequantizers)
-    return scorer, flow[0].start if flow else None
+    return scorer, flow[0] if flow else None
 
 
-def _scored(config: build.Config, run: workdirs.Trained, flow_step: int | None) -> dict[str, Any]:
+def _scored(
+    config: build.Config, run: workdirs.Trained, flow: workdirs.Trained | None
+) -> dict[str, Any]:
     """All that the scores of the test set depend on, JSON."""
     sections = {name: config[name].to_dict() for name in SCORED}
     sections["data"].pop("workers", None)
-    if flow_step is None:
+    if flow is None:
         del sections["dequantizer"]
     return sections | {
         "checkpoint_step": run.start,
-        "dequantizer_step": flow_step,
+        "parameters": provenance.parameter_hash(run.state.ema_params),
+        "dequantizer_parameters": flow and provenance.parameter_hash(flow.state.ema_params),
         "devices": run.mesh.size,
         "enable_bpd": config.eval.enable_bpd,
     }
@@ -181,14 +183,14 @@ def _scored(config: build.Config, run: workdirs.Trained, flow_step: int | None) 
 
 def _score(
     scorer: scoring.Scorer,
-    flow_step: int | None,
+    flow: workdirs.Trained | None,
     config: build.Config,
     run: workdirs.Trained,
     folder: pathlib.Path,
     test_set: data.Dataset,
 ) -> int:
     images, kinds = test_set.images, scorer.kinds
-    work = files.plain(_scored(config, run, flow_step))
+    work = files.plain(_scored(config, run, flow))
     pieces = folder / "pieces"
     if shards.kept(pieces) and shards.label(pieces) != work:
         say(f"{pieces} holds scores of other settings; they are discarded, and computed anew")
@@ -205,8 +207,9 @@ def _score(
     files.write_npz(folder / "bpd.npz", columns)
     files.write_json(folder / "results.json", results)
     figure, failed = folder / "bpd.png", results["not_converged"]
+    if failed or not kinds:
+        figure.unlink(missing_ok=True)  # of an earlier evaluation
     if failed:
-        figure.unlink(missing_ok=True)
         say(f"the ODE did not converge at indices {failed}; the mean is null")
         say("raise config.likelihood.max_steps, or loosen config.likelihood.rtol and .atol")
         return 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from scoresde_jax import build, data, files, quality
 from scoresde_jax.evaluation import digit_features, statistics_files
+from scoresde_jax.evaluation.provenance import parameter_hash
 from scoresde_jax.models.classifier import SmallClassifier
 from scoresde_jax.progress import Progress
 from scoresde_jax.verbs.common import user_errors
@@ -23,6 +24,12 @@ def train_features(config: build.Config, workdir: pathlib.Path) -> int:
                 f"data set {config.data.name!r} has no classes, or no levels, to train a "
                 "classifier on; use config.eval.extractor 'components' or 'inception'."
             )
+        images = train_set.images
+        if not (isinstance(images, np.ndarray) and isinstance(test_set.images, np.ndarray)):
+            raise ValueError(
+                f"the classifier is trained on images in RAM, and {config.data.name!r} does not "
+                "fit; use config.eval.extractor 'components' or 'inception'."
+            )
         section = config.classifier
         if section.batch_size > len(train_set.images):
             raise ValueError(
@@ -36,7 +43,7 @@ def train_features(config: build.Config, workdir: pathlib.Path) -> int:
     progress = Progress("features", steps, unit="step")
     params = digit_features.train(
         section.seed,
-        np.asarray(train_set.images),
+        images,
         train_set.labels,
         classifier=classifier,
         levels=levels,
@@ -54,7 +61,7 @@ def train_features(config: build.Config, workdir: pathlib.Path) -> int:
         return digit_features.accuracy(params, images, labels, classifier=classifier, levels=levels)
 
     found = {"train": right(train_set), "test": right(test_set)}
-    digest = digit_features.parameter_hash(params)
+    digest = parameter_hash(params)
     files.write_json(workdir / "features" / "accuracy.json", found | {"hash": digest})
     print(f"accuracy {found['test']:.4f} on test images ({found['train']:.4f} on those trained on)")
     print(f"features: {target}, {digest[:8]}")
@@ -65,9 +72,9 @@ def write_statistics(config: build.Config, workdir: pathlib.Path) -> int:
     """Writes the statistics of both splits: stats/<data>_<split>_<extractor>.npz."""
     with user_errors():
         sets = {split: build.dataset(config, split) for split in ("train", "test")}
-        extractor = build.extractor(config, workdir, lambda: sets["train"])
         if config.data.levels is None:
             raise ValueError("statistics are of images in levels; these data are continuous.")
+        extractor = build.extractor(config, workdir, lambda: sets["train"])
     for split, dataset in sets.items():
         progress = Progress(split, len(dataset.images), unit="image")
         found = quality.statistics(dataset, split, extractor, progress)

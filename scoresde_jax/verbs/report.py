@@ -37,13 +37,14 @@ def report(config: build.Config, workdir: pathlib.Path) -> int:
     grid = found.pixels.reshape(-1, *found.pixels.shape[2:])
     evaluation.save_png(strip, evaluation.image_grid(grid, columns=encodings.COLUMNS))
     records = training.read_records(workdir)
-    scores = _json(workdir / "eval" / "results.json")
+    scored = _evaluated(workdir, "results.json")
+    scores = _json(scored)
     sections = [
         ("Results", _results(scores)),
         ("Training", _training(workdir, records)),
         ("Samples", _samples(workdir, strip)),
-        ("Samples against real images", _quality(_json(workdir / "eval" / "quality.json"))),
-        ("Likelihood", _likelihood(workdir / "eval" / "bpd.png", scores)),
+        ("Samples against real images", _quality(_json(_evaluated(workdir, "quality.json")))),
+        ("Likelihood", _likelihood(scored.with_name("bpd.png"), scores)),
         *_classifier(workdir),
         *_restored(workdir / "restore"),
         ("Samplers", _picture(workdir / "sweep" / "sweep.png", "sweep", "samplers compared")),
@@ -62,6 +63,15 @@ def report(config: build.Config, workdir: pathlib.Path) -> int:
 
 def _json(path: pathlib.Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
+
+
+def _evaluated(workdir: pathlib.Path, name: str) -> pathlib.Path:
+    """A file of --mode eval; where there is none of one checkpoint, that of a range's last."""
+    folder = workdir / "eval"
+    steps = [path.parent.name for path in folder.glob(f"*/{name}") if path.parent.name.isdecimal()]
+    if (folder / name).exists() or not steps:
+        return folder / name
+    return folder / max(steps, key=int) / name
 
 
 def _missing(mode: str) -> str:

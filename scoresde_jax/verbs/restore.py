@@ -46,7 +46,8 @@ class Restored(NamedTuple):
 def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> int:
     """Restores test images, or those of a file, with the averaged parameters.
 
-    Writes restore/<operator>_<solver>_<step>: .npz with "draws" (N, draws, H, W, C), "mean",
+    Writes restore/<operator>_<solver>_<step>, with _noise<noise_std> and _<file> behind that where
+    there is noise or a file: .npz with "draws" (N, draws, H, W, C), "mean",
     "degraded" and "truth" as uint8, "std" in [0, 1] and "y" as measured; .png; .json with PSNR and
     SSIM of pictures in [0, 1] and "consistency", the root mean square of A x - y in the network's
     scale, beside those of restorations without a model. A draw that is not finite is black, counts
@@ -62,12 +63,12 @@ def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> 
         mesh = mesh_of(config, "posterior")
         restorer = build.restorer(config, experiment.sde, section.batch_size)
         problem = _problem(experiment, config, restorer.operator, input)
-        train_set = build.dataset(config, "train")
+        colour = _mean_colour(experiment, config, build.dataset(config, "train"))
         run = open_run(tasks.score_task(experiment, config), config, workdir, mesh, must_exist=True)
     draw = programs.restoring_program(experiment, restorer, run.mesh)
     restored = _draws(draw, run.state.ema_params, problem.y, config)
 
-    plain = _without_a_model(problem, _mean_colour(experiment, config, train_set))
+    plain = _without_a_model(problem, colour)
     found = {
         "checkpoint_step": run.start,
         "data": config.data.name if not input else input,
@@ -75,13 +76,11 @@ def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> 
         **_numbers(config, problem, restored, plain),
     }
     columns = _columns(experiment, config, problem, restored)
-    target = workdir / "restore" / f"{section.operator}_{section.solver}_{run.start}"
-    files.write_npz(target.with_suffix(".npz"), columns)
-    files.write_json(target.with_suffix(".json"), files.plain(found))
-    evaluation.restoration_figure(
-        target.with_suffix(".png"), _shown(columns), title=_title(found, config)
-    )
-    print("\n".join([*_lines(found), f"pictures: {target.with_suffix('.png')}"]))
+    target = str(workdir / "restore" / _name(section, run.start, input))
+    files.write_npz(f"{target}.npz", columns)
+    evaluation.restoration_figure(f"{target}.png", _shown(columns), title=_title(found, config))
+    files.write_json(f"{target}.json", files.plain(found))
+    print("\n".join([*_lines(found), f"pictures: {target}.png"]))
     if found["not_finite"]:
         say(f"not finite, and black: (image, draw) {found['not_finite']}")
         say(f"raise config.posterior.{section.solver}.steps, or choose another solver")
@@ -116,13 +115,13 @@ def _problem(
 
 def _given(file: str, most: int) -> np.ndarray:
     """The first pictures of a file, (N, H, W, C) in [0, 1]."""
-    pictures = data.given_images(file)
-    if len(pictures) > most:
+    pictures, count = data.given_images(file, most)
+    if count > most:
         say(
-            f"{file} has {len(pictures)} pictures; the first {most} are restored, as many as "
+            f"{file} has {count} pictures; the first {most} are restored, as many as "
             "config.posterior.images says"
         )
-    return pictures[:most]
+    return pictures
 
 
 def _measured(
@@ -282,6 +281,13 @@ def _shown(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if "truth" in columns:
         shown["truth"] = columns["truth"]
     return shown
+
+
+def _name(section: build.Config, step: int, file: str) -> str:
+    """Of the files that are written, without what follows the dot."""
+    parts = [section.operator, section.solver, str(step)]
+    parts += [f"noise{section.noise_std:g}"] if section.noise_std else []
+    return "_".join([*parts, pathlib.Path(file).stem] if file else parts)
 
 
 def _title(found: dict, config: build.Config) -> str:

@@ -97,7 +97,9 @@ def _encode(config: build.Config, workdir: pathlib.Path, *, num_samples: int) ->
                 f"--num_samples is {num_samples}: {name} takes test images, of which there are "
                 f"{len(test_set.images)}, and interpolation takes them in pairs."
             )
-    found = strips(experiment, run.state.ema_params, images, config.sampling.seed, run.mesh)
+    section = config.sampling
+    at = section.seed, run.mesh, section.batch_size
+    found = strips(experiment, run.state.ema_params, images, *at)
     target = workdir / "samples" / f"{name}_{run.start}.npz"
     columns = {"samples": found.pixels, "nfe": found.nfe, "converged": found.converged}
     files.write_npz(target, columns)

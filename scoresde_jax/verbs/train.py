@@ -81,8 +81,7 @@ def train_classifier(config: build.Config, workdir: pathlib.Path) -> int:
     if code:
         return code
     run = open_run(task, config, folder, mesh, must_exist=True)
-    with reports.data_errors():
-        found = recognition.accuracy(experiment, config, run.state.ema_params, test_set, mesh)
+    found = recognition.accuracy(experiment, config, run.state.ema_params, test_set, mesh)
     files.write_json(folder / "accuracy.json", files.plain({"step": run.start, **found}))
     title = f"{task.title}, {len(test_set.images)} test images"
     evaluation.accuracy_figure(folder / "accuracy.png", found, title=title)
@@ -125,8 +124,6 @@ def _train(
         say(f"going on from step {run.start} of {workdir}")
     resolved = config.to_dict()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(reports.disk_errors())
-        stack.enter_context(reports.data_errors())
         own = workdir
         if jax.process_index():
             own = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -168,7 +165,7 @@ def _train(
             resource.close()  # waits for the last checkpoint
         evaluation.training_figure(own / "training.png", training.read_records(own))
     say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
-    if stopped:
+    if stopped and step < section.steps:
         saved = "checkpoint saved" if step > run.start else "nothing new to save"
         say(f"stopped at step {step}; {saved}. The same command goes on from there.")
         return 128 + stopped

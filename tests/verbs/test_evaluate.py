@@ -76,10 +76,13 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same(small, monkeypatch
 
 def test_scores_are_kept_when_only_what_they_do_not_depend_on_changes():
     label = importlib.import_module("scoresde_jax.verbs.evaluate")._scored
-    run = SimpleNamespace(start=2, mesh=SimpleNamespace(size=1))
 
-    def labelled(flow_step=None, **settings):
-        return label(commands.tiny_config("subvp", **settings), run, flow_step)
+    def run(weight):
+        state = SimpleNamespace(ema_params={"w": np.full(2, weight)})
+        return SimpleNamespace(start=2, mesh=SimpleNamespace(size=1), state=state)
+
+    def labelled(flow=None, weight=1.0, **settings):
+        return label(commands.tiny_config("subvp", **settings), run(weight), flow)
 
     free = {"eval__num_samples": 9, "sampling__seed": 1, "data__workers": 2, "training__steps": 9}
     for name, value in (free | {"dequantizer__filters": 3}).items():
@@ -87,7 +90,9 @@ def test_scores_are_kept_when_only_what_they_do_not_depend_on_changes():
     telling = {"likelihood__rtol": 0.2, "data__path": "x", "eval__enable_bpd": False}
     for name, value in (telling | {"sde__beta_max": 9.0, "model__features": 3}).items():
         assert labelled(**{name: value}) != labelled(), name
-    assert labelled(3, dequantizer__filters=3) != labelled(3)
+    assert labelled(run(3.0), dequantizer__filters=3) != labelled(run(3.0))
+    # Trained anew, to the same step.
+    assert labelled(weight=2.0) != labelled() and labelled(run(3.0)) != labelled(run(4.0))
 
 
 def test_checkpoints_of_a_range_are_scored_one_by_one(copy):

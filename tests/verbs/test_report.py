@@ -60,6 +60,10 @@ def test_what_was_restored_and_encoded_is_shown(small):
     files.write_json(workdir / "eval" / "quality.json", measured)
     assert small("subvp", "report")[0] == 0
     found = report(workdir)
+    for step in ("1", "9", "10"):  # as of a range of checkpoints, which are later
+        for name in ("results.json", "quality.json"):
+            later = files.read_json(workdir / "eval" / name)
+            files.write_json(workdir / "eval" / step / name, later | {"checkpoint_step": int(step)})
     # What did not converge is said, above the numbers and where the histogram would be.
     assert found.text.count("2 test images did not converge, first number 3.") == 2
     assert found.text.count("1 samples did not converge, first number 4.") == 1
@@ -77,3 +81,6 @@ def test_what_was_restored_and_encoded_is_shown(small):
             assert f"{numbers[kind][name]:.3g}" in found.text
     with Image.open(workdir / "restore" / "box_ddrm_2.png") as image:
         assert any(np.array_equal(np.asarray(image), picture) for picture in found.pictures)
+    (workdir / "eval" / "results.json").unlink()
+    assert small("subvp", "report")[0] == 0
+    assert "Of step 10." in report(workdir).text

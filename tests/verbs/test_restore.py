@@ -115,6 +115,11 @@ def test_pictures_that_are_too_many_are_spoken_of(tmp_path, capsys):
     np.testing.assert_allclose(RESTORE._given(file, 3)[..., 0], pictures[:3], atol=1e-6)
     assert "a.npy has 5 pictures; the first 3 are restored" in capsys.readouterr().err
     assert len(RESTORE._given(file, 5)) == 5 and not capsys.readouterr().err
+    unlike = np.concatenate([pictures, np.full((1, 8, 8), np.nan)])
+    np.save(tmp_path / "a.npy", unlike)  # of a file only what is restored is looked at
+    assert len(RESTORE._given(file, 5)) == 5
+    with pytest.raises(ValueError, match="values are from nan"):
+        RESTORE._given(file, 6)
 
 
 def restored(monkeypatch, workdir, file, **settings):
@@ -130,7 +135,7 @@ def test_a_small_picture_of_ones_own_is_restored(trained, tmp_path, monkeypatch)
     Image.fromarray(picture).save(tmp_path / "small.png")
     settings = {"posterior__operator": "average", "posterior__input": "degraded"}
     assert restored(monkeypatch, workdir, tmp_path / "small.png", **settings) == 0
-    arrays, numbers = result(workdir, "average_pigdm_2")
+    arrays, numbers = result(workdir, "average_pigdm_2_small")
     assert arrays["draws"].shape == (1, 2, 8, 8, 1) and "truth" not in arrays
     np.testing.assert_allclose(
         arrays["y"][0, ..., 0], 2 * (picture / 255 * 16 + 0.5) / 17 - 1, atol=1e-6
@@ -150,7 +155,7 @@ def test_what_is_not_linear_is_restored(small, operator, solver, y_shape, baseli
     settings = {"posterior__operator": operator, "posterior__noise_std": 0.05}
     code, workdir = small("subvp", "restore", **BRIEF, **settings, posterior__solver=solver)
     assert code == 0
-    arrays, numbers = result(workdir, f"{operator}_{solver}_2")
+    arrays, numbers = result(workdir, f"{operator}_{solver}_2_noise0.05")
     assert arrays["y"].shape == (3, *y_shape) and arrays["degraded"].shape == (3, 8, 8, 1)
     assert arrays["draws"].shape == (3, 2, 8, 8, 1) and np.ptp(arrays["degraded"]) > 200
     assert baselines == {"nearest", "mean_colour"} & set(numbers)
