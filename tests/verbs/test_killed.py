@@ -89,7 +89,7 @@ def test_killed_at_random_moments_and_continued(trained, tmp_path):
         cwd=commands.ROOT,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1000,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) >= 9  # shards that were kept of those that were killed
