@@ -124,7 +124,7 @@ def emoji(sde: str) -> ConfigDict:
 
 
 def folder(sde: str) -> ConfigDict:
-    """Your own pictures, as 32x32 colour, with the model of `emoji`."""
+    """Your own pictures, as 32x32 colour: 1.3 M parameters."""
     return colour(sde, "folder", size=32)
 
 

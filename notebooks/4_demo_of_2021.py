@@ -21,6 +21,7 @@ if "google.colab" in sys.modules:
     sys.path.insert(0, os.getcwd())
 
 # %%
+import math
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,8 @@ def picture(pixels, columns):
 #
 # The model of digits says what it was trained with. A checkpoint of the JAX code of 2021, or a
 # `.pth` of its PyTorch port, does not; name its config too, and the rest of this notebook goes on
-# with it:
+# with it, and with the test images of its data set (`python -m scoresde_jax.data.prepare cifar10`
+# makes CIFAR-10 ready). A large network wants an accelerator, and more `STEPS`:
 #
 # ```python
 # sys.path.insert(0, str(ROOT))
@@ -72,7 +74,7 @@ def picture(pixels, columns):
 ROOT = Path(scoresde_jax.__file__).parents[1]
 config, experiment, params = build.pretrained(ROOT / "pretrained" / "digits.safetensors")
 sde, image_shape = experiment.sde, experiment.image_shape
-shape = (COUNT, *image_shape)
+shape, levels = (COUNT, *image_shape), config.data.levels
 scale, pixels = jax.jit(experiment.scale_eval), jax.jit(experiment.to_pixels)
 print(f"{sde}, {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters")
 
@@ -85,14 +87,15 @@ print(f"{sde}, {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters
 # later, so that one program does for all three: here nothing is known.
 
 # %%
-SNR, T_MIN = 0.16, 1e-2
+SNR, T_MIN = config.sampling.pc.snr, config.sampling.pc.t_min
 moves = {
     "predictor": partial(reverse_diffusion, n=STEPS),
     "corrector": partial(langevin, snr=SNR, alpha=partial(sde.chain_alpha, n=STEPS)),
     "steps": STEPS,
     "t_min": T_MIN,
 }
-ANY = np.full(COUNT, experiment.classes)
+classes = experiment.classes  # 0 of a network that was told of none
+ANY = np.full(COUNT, classes) if classes else None
 
 
 NOTHING = np.zeros(shape, np.float32), np.zeros(image_shape, bool)  # known pixels, which they are
@@ -121,7 +124,8 @@ picture(pixels(drawn.x), columns=20)
 # there (`docs/guidance.md`); this network was simply told of classes while it learnt.
 
 # %%
-drawn = sample(params, jax.random.key(1), np.arange(COUNT) % 10, *NOTHING)
+each = np.arange(COUNT) % classes if classes else None
+drawn = sample(params, jax.random.key(1), each, *NOTHING)
 picture(pixels(drawn.x), columns=10)
 
 # %% [markdown]
@@ -163,35 +167,36 @@ def scored(params, keys, x):
     return log_likelihood(keys, sde, experiment.score_fn(params), x, **options)
 
 
-test = data.load("digits", "test")
+test = build.dataset(config, "test")
 keys = jax.random.split(jax.random.key(3), COUNT)
 x = np.asarray(scale(keys, test.images[:COUNT]))
 found = jax.device_get(scored(params, keys, x))
-bits = bits_per_dim(found.logp, 64, experiment.data_scale)
-print(f"{bits.mean():.2f} +- {bits.std() / COUNT**0.5:.2f} bits per pixel; 4.09 knows nothing")
+dims, most = math.prod(image_shape), math.log2(levels)
+bits = bits_per_dim(found.logp, dims, experiment.data_scale)
+print(f"{bits.mean():.2f} +- {bits.std() / COUNT**0.5:.2f} bits/dim; {most:.2f} knows nothing")
 
 # %% [markdown]
 # ## Encode and decode
 #
-# `found.z` are the codes (`encode` computes them alone). Test digits above, then their codes, and
-# below what becomes of the codes: the digits again.
+# `found.z` are the codes (`encode` computes them alone). Test images above, then their codes, and
+# below what becomes of the codes: the images again.
 
 # %%
 z, back = found.z, np.asarray(decoded(params, found.z).x)
 print(f"root mean square of the difference: {np.sqrt(np.mean((back - x) ** 2)):.4f}")
 n = min(20, COUNT)
-picture(pixels(np.concatenate([x[:n], z[:n] / 2, back[:n]])), columns=n)
+picture(pixels(np.concatenate([x[:n], z[:n] / np.std(z) / 2, back[:n]])), columns=n)
 
 # %% [markdown]
 # ## Inpainting
 #
 # The idea of 2021: after every move of the sampler, replace what is known of the image by data
-# with noise of the right size. The last step is denoised now, which it was not. Left the digit,
+# with noise of the right size. The last step is denoised now, which it was not. Left the image,
 # then what is known, then draws.
 
 # %%
 mask = np.zeros(image_shape, bool)
-mask[:5] = True  # known: the upper rows
+mask[: 5 * len(mask) // 8] = True  # known: the upper rows
 rows, draws = COUNT // 5, 5
 known = np.repeat(x[:rows], draws, axis=0)
 filled = np.asarray(sample(params, jax.random.key(4), ANY, known, mask).x)
@@ -294,20 +299,20 @@ with tempfile.TemporaryDirectory() as scratch:
 picture(mine, columns=10)
 
 # %% [markdown]
-# How likely does a model of handwriting find them, beside the test digits from above? And what
+# How likely does a model of handwriting find them, beside the test images from above? And what
 # does it make of them with the lower part hidden?
 
 # %%
-levels = np.round(mine / 255 * 16).astype(np.uint8)
-many = np.resize(levels, (COUNT, *image_shape))  # as many as the programs take
+of_levels = np.round(mine / 255 * (levels - 1)).astype(np.uint8)
+many = np.resize(of_levels, (COUNT, *image_shape))  # as many as the programs take
 own = np.asarray(scale(keys, many))
 own_bits = bits_per_dim(
-    np.asarray(scored(params, keys, own).logp)[: len(mine)], 64, experiment.data_scale
+    np.asarray(scored(params, keys, own).logp)[: len(mine)], dims, experiment.data_scale
 )
 figure, axis = plt.subplots(figsize=(6, 2.5), layout="constrained")
-axis.hist(bits, bins=12, color="#4477aa", label="test digits")
+axis.hist(bits, bins=12, color="#4477aa", label="test images")
 axis.hist(own_bits, bins=8, color="#cc3311", alpha=0.7, label="your own")
-axis.set(xlabel="bits per pixel", ylabel="images")
+axis.set(xlabel="bits/dim", ylabel="images")
 _ = axis.legend(frameon=False)
 
 # %%

@@ -22,20 +22,65 @@ class Mutant(NamedTuple):
     """One change of the source and the tests that should fail because of it."""
 
     file: str  # within scoresde_jax/
-    old: str  # occurs exactly once in the file
+    old: str  # occurs exactly once in the file, or in the class
     new: str
     what: str
     tests: str  # space-separated, within tests/
+    within: str = ""  # a class of the file
 
 
-def mutants(file, tests, *rows):
+def mutants(file, tests, *rows, within=""):
     """Rows of (what, old, new, new, ...): one mutant for each new text."""
-    return [Mutant(file, old, new, what, tests) for what, old, *news in rows for new in news]
+    return [
+        Mutant(file, old, new, what, tests, within) for what, old, *news in rows for new in news
+    ]
 
 
-VE_DRIFT = "        del t\n        return jnp.zeros_like(x)\n"
+def place(mutant, text):
+    """Where the old text begins in that of the file; None if it is not there once."""
+    start, end = 0, len(text)
+    if mutant.within:
+        start = text.index(f"\nclass {mutant.within}")
+        end = text.find("\nclass ", start + 1) % (len(text) + 1)  # -1, of none: the end
+    found = text.count(mutant.old, start, end) == 1
+    return text.index(mutant.old, start) if found else None
+
+
+# What the two VE SDEs have in common, each in a class of its own.
+VE_ROWS = (
+    # The drift has no factor: it is zero.
+    ("drift", "return jnp.zeros_like(x)\n", "return x\n"),
+    ("prior sample", "shape) * self.sigma_max", "shape) * self.sigma_max * 2"),
+    (
+        "prior log-density",
+        "return gaussian_logp(z, self.sigma_max)",
+        "return gaussian_logp(z, 2 * self.sigma_max)",
+        "return -gaussian_logp(z, self.sigma_max)",
+    ),
+)
 
 MUTANTS = [
+    *(
+        mutant
+        for name, within in (("VE", "VESDE"), ("linear VE", "LinearVESDE"))
+        for mutant in mutants(
+            "sde.py",
+            "test_sde.py",
+            *((f"{name} {what}", *texts) for what, *texts in VE_ROWS),
+            within=within,
+        )
+    ),
+    *mutants(
+        "sde.py",
+        "test_sde.py",
+        (
+            "linear VE marginal std",
+            "return x0, self.sigma_max * t",
+            "return x0, 2 * self.sigma_max * t",
+            "return x0, -self.sigma_max * t",
+        ),
+        within="LinearVESDE",
+    ),
     *mutants(
         "sde.py",
         "test_sde.py",
@@ -182,8 +227,6 @@ MUTANTS = [
             "jnp.exp(low + 2 * u * (high - low))",
             "jnp.exp(low - u * (high - low))",
         ),
-        # The drift of VE has no factor: it is zero.
-        ("VE drift", VE_DRIFT, VE_DRIFT.replace("jnp.zeros_like(x)", "x")),
         (
             "VE sigma(t)",
             "return self.sigma_min * (self.sigma_max / self.sigma_min) ** t",
@@ -220,17 +263,6 @@ MUTANTS = [
             "return gaussian_logp(z, 1.0)",
             "return gaussian_logp(z, 2.0)",
             "return -gaussian_logp(z, 1.0)",
-        ),
-        (
-            "VE prior sample",
-            "jax.random.normal(key, shape) * self.sigma_max",
-            "jax.random.normal(key, shape) * self.sigma_max * 2",
-        ),
-        (
-            "VE prior log-density",
-            "return gaussian_logp(z, self.sigma_max)",
-            "return gaussian_logp(z, 2 * self.sigma_max)",
-            "return -gaussian_logp(z, self.sigma_max)",
         ),
         (
             "VE discretize f",
@@ -515,14 +547,14 @@ MUTANTS = [
         "likelihood/test_flow.py",
         (
             "log-density integral",
-            "+ dims * integral",
-            "+ 2 * dims * integral",
-            "- dims * integral",
+            "+ z[0].size * integral",
+            "+ 2 * z[0].size * integral",
+            "- z[0].size * integral",
         ),
         (
             "standard error over probes",
-            "/ jnp.sqrt(probes) if",
-            "/ jnp.sqrt(4 * probes) if",
+            "/ jnp.sqrt(self.probes)",
+            "/ jnp.sqrt(4 * self.probes)",
         ),
     ),
     *mutants(
@@ -543,9 +575,10 @@ def survives(mutant, folder, cache):
     """Whether the tests pass with the mutant in `folder`; None if its text is not there once."""
     source = folder / "scoresde_jax" / mutant.file
     original = source.read_text()
-    if original.count(mutant.old) != 1:
+    start = place(mutant, original)
+    if start is None:
         return None
-    source.write_text(original.replace(mutant.old, mutant.new))
+    source.write_text(original[:start] + mutant.new + original[start + len(mutant.old) :])
     try:
         return run_tests(mutant.tests.split(), folder, cache) == 0
     finally:
