@@ -104,12 +104,12 @@ def main(argv: list[str]) -> int:
     from scoresde_jax import sharding
 
     sharding.split_cpu(FLAGS.cpu_devices)
+    logging.set_verbosity(logging.ERROR)
     if FLAGS.distributed:
         try:
             sharding.join_processes()
         except ValueError as error:
             return fail(str(error))
-    logging.set_verbosity(logging.ERROR)
     return run_lib.command(
         FLAGS.config,
         mode=FLAGS.mode,

@@ -153,7 +153,7 @@ def round_up(count: int, mesh: Mesh) -> int:
 
 def peak_bytes() -> int:
     """The most memory used so far: the device's where it says, else this process's."""
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
     import resource  # of Unix

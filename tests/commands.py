@@ -6,11 +6,13 @@ are shared through a folder. Run as a script, this file is that process.
 """
 
 import atexit
+import contextlib
 import functools
 import importlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,7 @@ COMPILER = {
 # For programs that run for seconds: loops over random numbers take half the time.
 LOOPS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 DEVICES = "--xla_force_host_platform_device_count"
+CLUSTERS = ("SLURM_", "OMPI_", "JAX_COORDINATOR_")  # where jax looks for one, which tests have not
 
 # The `tiny` variants made tinier: one level, no attention, an ODE in a few steps.
 SMALL = {
@@ -70,8 +73,9 @@ def tiny_config(sde: str, **settings):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: what the tests set for themselves taken out."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_PLATFORMS")}
+    """The environment of a command: what the tests set for themselves taken out, and clusters."""
+    own = ("XLA_FLAGS", "JAX_PLATFORMS", *CLUSTERS)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(own)}
     return kept | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": QUICK,
@@ -123,6 +127,27 @@ def start(*arguments: str, devices: int = 1) -> Command:
 def run(*arguments: str, devices: int = 1) -> tuple[int, str]:
     """Runs `python main.py arguments`: exit code and stderr."""
     return start(*arguments, devices=devices).wait()
+
+
+@contextlib.contextmanager
+def cluster():
+    """The environment variables of each of two processes on this machine, as Open MPI sets them.
+
+    Their port stays bound meanwhile, so that nobody else is given it; with SO_REUSEPORT, which the
+    server of process 0 sets as well, that one can listen on it all the same.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        shared = {
+            "OMPI_MCA_orte_hnp_uri": f"0.0;tcp://{address}",
+            "OMPI_COMM_WORLD_SIZE": "2",
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_COORDINATOR_BIND_ADDRESS": address,
+        }
+        ranks = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+        yield [shared | dict.fromkeys(ranks, str(index)) for index in range(2)]
 
 
 @functools.cache

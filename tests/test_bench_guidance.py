@@ -72,6 +72,7 @@ def test_what_is_drawn_is_of_the_data_and_of_every_class_in_turn(tmp_path, monke
     config.sampling.guidance.method = "none"
     unguided, none = guidance.draw(config, arguments, labelled=False)
     assert none is None and unguided.shape == images.shape and (unguided != images).any()
+    assert len(np.unique(unguided, axis=0)) == 20  # every batch of 8 has a key of its own
 
 
 def test_the_table_has_a_row_for_each_scale(judge, monkeypatch, capsys):

@@ -97,11 +97,22 @@ def test_autoguidance_leaves_the_weaker_model_behind():
     assert (at(0.0), at(1.0), at(3.0)) == (3.0, 6.5, 3.0 + 3 * 3.5)
 
 
-@pytest.mark.parametrize("t", [T, np.float32(0.2), np.float32(0.6)], ids=["each", "0.2", "0.6"])
-def test_outside_of_the_interval_nothing_changes(t):
+LOW, HIGH = np.float32(0.2), np.float32(0.5)
+BELOW, ABOVE = np.nextafter(LOW, np.float32(0)), np.nextafter(HIGH, np.float32(1))
+
+
+@pytest.mark.parametrize(
+    ("t", "inside"),
+    [
+        (np.array([0.05, BELOW, LOW, HIGH, ABOVE, 1.0], np.float32), [0, 0, 1, 1, 0, 0]),
+        (LOW, 1),
+        (ABOVE, 0),
+    ],
+    ids=["each", "all inside", "all outside"],
+)
+def test_outside_of_the_interval_nothing_changes(t, inside):
     limited = guidance.within((0.2, 0.5), lambda x, t: 7 * x, lambda x, t: x)(X, jnp.asarray(t))
-    inside = np.broadcast_to((np.float32(0.2) <= t) & (t <= 0.5), 6)
-    assert t.ndim == 0 or inside.sum() == 2
+    inside = np.broadcast_to(np.array(inside, bool), 6)
     np.testing.assert_array_equal(limited, np.where(inside[:, None], 7 * X, X))
 
 

@@ -89,6 +89,14 @@ MISTAKES = {
         ["--config", DIGITS, "--mode=sample", "--num_samples=0"],
         ["num_samples", "0"],
     ),
+    "several processes for another mode": (
+        ["--config", DIGITS, "--mode=eval", "--distributed"],
+        ["--distributed goes with --mode train"],
+    ),
+    "several processes without a cluster": (
+        ["--config", DIGITS, "--distributed"],
+        ["--distributed found no cluster to join", "Slurm or Open MPI"],
+    ),
     "stray argument": (["train", "--config", DIGITS], ["'train'", "--config FILE"]),
     "unknown predictor": (
         ["--config", DIGITS, "--config.sampling.pc.predictor=reverse_difusion"],

@@ -1,7 +1,6 @@
 """Four simulated devices compute what one does."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -146,10 +145,12 @@ JOINED = """
 import sys
 import jax
 import numpy as np
-jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from scoresde_jax import sharding
 from scoresde_jax.data import batch_at, load
 
+sharding.join_processes()
+index = int(sys.argv[1])
+assert (jax.process_index(), jax.process_count()) == (index, 2)
 digits, mesh = load("digits", "train"), sharding.device_mesh()
 share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
 own = batch_at(digits, 3, batch_size=8, seed=1, **share)
@@ -163,10 +164,10 @@ weight, key = sharding.copied((np.float32(2.0), jax.random.key(5)), mesh)
 total = jax.jit(lambda w, k, x: w * x.sum() + jax.random.uniform(k))(weight, key, joined)
 wanted = 2.0 * whole["image"].sum() + jax.random.uniform(jax.random.key(5))
 np.testing.assert_allclose(float(total), float(wanted), rtol=1e-6)
-assert sharding.agreed(int(sys.argv[2]) * 15) == 15
+assert sharding.agreed(index * 15) == 15
 sharding.check_agreed(3, "x")
 try:
-    sharding.check_agreed(int(sys.argv[2]) * 15 - 1, "the checkpoints of x")
+    sharding.check_agreed(index * 15 - 1, "the checkpoints of x")
 except ValueError as error:
     print(error)
 try:
@@ -177,26 +178,24 @@ except ValueError as error:
 
 
 def test_two_processes_share_a_batch():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    environment = os.environ | {"XLA_FLAGS": f"{commands.DEVICES}=1", "JAX_PLATFORMS": "cpu"}
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", JOINED, address, str(index)],
-            env=environment,
-            cwd=commands.ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=400) for process in both]
-    finally:
-        for process in both:
-            process.kill()
+    one_device = {"XLA_FLAGS": f"{commands.DEVICES}=1", "JAX_PLATFORMS": "cpu"}
+    with commands.cluster() as variables:
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", JOINED, str(index)],
+                env=os.environ | one_device | own,
+                cwd=commands.ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index, own in enumerate(variables)
+        ]
+        try:
+            said = [process.communicate(timeout=400) for process in both]
+        finally:
+            for process in both:
+                process.kill()
     for index, (process, (out, err)) in enumerate(zip(both, said, strict=True)):
         assert process.returncode == 0, err
         assert "processes differ on the checkpoints of x: -1 and 14. All must see one disk" in out

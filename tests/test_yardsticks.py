@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from scoresde_jax import data, yardsticks
 from scoresde_jax.data.mixture import gaussian_mixture
-from scoresde_jax.evaluation import moments, principal_components
+from scoresde_jax.evaluation import intervals, moments, principal_components
 from scoresde_jax.evaluation.extractors import component_extractor
 from scoresde_jax.evaluation.frechet_errors import frechet_with_errors
 
@@ -38,7 +38,13 @@ def test_a_perfect_model_lies_below_the_yardsticks():
 def test_yardsticks_are_of_equally_many_images(monkeypatch):
     """Five sets of what can be drawn, whose interval is narrower, beside the one test set."""
     weak = gaussian_mixture(TRAIN, levels=17, seed=0, candidates=(("full", 3),))
-    monkeypatch.setattr(yardsticks, "gaussian_mixture", lambda *_, **__: weak)
+    fitted = []
+
+    def fit(images, **settings):
+        fitted.append((images, settings))
+        return weak
+
+    monkeypatch.setattr(yardsticks, "gaussian_mixture", fit)
     sets = data.load("digits", "train"), data.load("digits", "test")
     real, config = moments(EXTRACTOR.all(TRAIN)[0]), ConfigDict({"eval": {"seed": 1}})
     pixels = np.round(TRAIN[: 5 * len(TEST)] * (255 / 16)).astype(np.uint8)
@@ -48,6 +54,28 @@ def test_yardsticks_are_of_equally_many_images(monkeypatch):
     means = [found[name]["mean"] for name in ("samples", "test images", "gaussian mixture")]
     assert means == sorted(means)
     assert found["samples"]["interval"][1] < found["gaussian mixture"]["interval"][0]
+
+    ((images, settings),) = fitted
+    np.testing.assert_array_equal(images, TRAIN)
+    assert settings == {"levels": 17, "seed": 1}
+    direct = frechet_with_errors(EXTRACTOR.all(TEST)[0], real, 1)
+    for name in ("mean", "interval"):  # of the same features, by the same resamples
+        assert found["test images"][name] == pytest.approx(direct[name], rel=1e-6)
+    for name, several in (
+        ("samples", TRAIN[: 5 * len(TEST)]),
+        ("gaussian mixture", weak.sample(1, 5 * len(TEST))),
+    ):
+        spread = intervals.distance_of_sets(EXTRACTOR.all(several)[0], real, images=len(TEST))
+        assert found[name]["mean"] == pytest.approx(spread.interval.value, rel=1e-6)
+
+
+def test_a_mixture_is_of_its_seed():
+    first, again, other = (
+        gaussian_mixture(TRAIN[:200], levels=17, seed=seed, candidates=(("diag", 2),)).means
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_yardsticks_are_refused_where_they_cannot_be():

@@ -1,5 +1,7 @@
 """Stand-ins for TFDS sets: same names, features and splits, a few records."""
 
+import tempfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,15 +52,30 @@ def cifar10_builder():
 
 
 @pytest.fixture(scope="session")
-def cifar10_dir(cifar10_builder, tmp_path_factory):
+def prepared(tmp_path_factory):
+    """(builder class, data_dir, ...) -> None: the set stored as array_record."""
+
+    def prepare(builder, data_dir, **arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            # TFDS makes a folder there for each set, and leaves it.
+            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("left")))
+            builder(
+                data_dir=data_dir, file_format="array_record", **arguments
+            ).download_and_prepare()
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir(cifar10_builder, prepared, tmp_path_factory):
     """A data_dir with the stand-in prepared as array_record.  Read only."""
     data_dir = tmp_path_factory.mktemp("tfds")
-    cifar10_builder(data_dir=data_dir, file_format="array_record").download_and_prepare()
+    prepared(cifar10_builder, data_dir)
     return data_dir
 
 
 @pytest.fixture(scope="session")
-def prepare_tfds():
+def prepare_tfds(prepared):
     """(data_dir, name, version, features, splits) -> that set stored as array_record.
 
     `name` has its config after a slash, as "lsun/bedroom"; `splits` maps a name to its records, in
@@ -89,7 +106,6 @@ def prepare_tfds():
             def _generate_examples(self, records):
                 yield from enumerate(records)
 
-        arguments = {"config": config} if config else {}
-        StandIn(data_dir=data_dir, file_format="array_record", **arguments).download_and_prepare()
+        prepared(StandIn, data_dir, **({"config": config} if config else {}))
 
     return prepare

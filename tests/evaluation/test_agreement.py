@@ -22,6 +22,8 @@ def test_matched_counts_the_second_ones_codes_whose_nearest_is_of_their_image():
     found = agreement(A, B).matched
     apart = np.linalg.norm(B.reshape(40, 1, 6) - A.reshape(1, 40, 6), axis=-1)
     assert found == np.mean(apart.argmin(axis=1) == np.arange(40)) and 0 < found < 1
+    first, second = np.array([[0.0], [3.0]]), np.array([[0.0], [1.0]])  # 1 is nearer to 0 than to 3
+    assert agreement(first, second).matched == 0.5 and agreement(second, first).matched == 1
     assert agreement(A, A)[::2] == (0, 1) and agreement(A, np.roll(A, 1, axis=0)).matched == 0
 
 

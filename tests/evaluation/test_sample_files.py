@@ -70,7 +70,8 @@ def test_more_samples_join_those_there_are(tmp_path):
     np.testing.assert_array_equal(together(samples(tmp_path, 33))["images"], wanted(33)["images"])
 
 
-# Forks children that draw, and kills each after a random time; says how many it took.
+# Forks children that draw, and kills each a random moment after it has written a file or two, until
+# one is done before that; says how many it killed.
 KILLER = """
 import os, pathlib, random, signal, sys, time
 import numpy as np
@@ -79,22 +80,31 @@ from evaluation.test_sample_files import counted, draw, samples
 folder, random_ = pathlib.Path(sys.argv[1]), random.Random(0)
 
 def slowly(number):
-    time.sleep(0.02)
+    time.sleep(0.03)
     with open(folder.parent / "drawn", "a") as log:
         log.write(f"{number}\\n")
     return draw(number)
 
-for attempt in range(1000):
-    child = os.fork()
+def written():
+    return len(list(folder.glob("*.npz")))
+
+killed, ended = 0, 0
+while not ended:
+    enough, child = written() + random_.randint(1, 2), os.fork()
     if not child:
         for _ in samples(folder, 100, slowly):
             pass
         os._exit(0)
-    time.sleep(random_.uniform(0.01, 0.12))
-    os.kill(child, signal.SIGKILL)
-    if os.waitpid(child, 0)[1] == 0:
-        break
-print(attempt)
+    while written() < enough and not ended:
+        time.sleep(0.001)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        time.sleep(random_.uniform(0, 0.05))
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        killed += 1
+    assert status in (0, signal.SIGKILL), status
+print(killed)
 """
 
 
@@ -104,7 +114,7 @@ def test_killed_at_random_moments_and_continued(tmp_path):
     environment = {"PYTHONPATH": f"{tests}:{tests.parent}", "JAX_PLATFORMS": "cpu"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) >= 5  # kills
+    assert int(run.stdout) >= 3  # kills; each lets two or three of 13 shards through
     drawn = (tmp_path / "drawn").read_text().split()
     # 13 shards; one is lost at a kill at most.
     assert set(drawn) == set(map(str, range(13))) and len(drawn) <= 13 + int(run.stdout)

@@ -4,12 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_parameters import quickly
 
-from posterior.problems import GAUSSIAN, IMAGE, MIXTURE, SDES, SIZE, score_fn, std_of
+from posterior.problems import GAUSSIAN, IMAGE, MIXTURE, SDES, SIZE, WHITE, score_fn, std_of
 from scoresde_jax.posterior import one_of_each, pigdm_sample, smc_particles, smc_sample
 from scoresde_jax.posterior.exact import gaussian, mixture
+from scoresde_jax.posterior.ladder import rows
 from scoresde_jax.posterior.operators import average, gaussian_blur, half_mask, matrix_of
-from scoresde_jax.posterior.smc import _resample
+from scoresde_jax.posterior.smc import Cloud, _resample, smc_step
+from scoresde_jax.sampling.change import alpha_std
+from scoresde_jax.sampling.grids import log_snr_grid
 
 NOISE = 0.2
 VP = SDES["vp"]
@@ -117,6 +121,48 @@ def test_the_rate_of_its_particles():
     assert np.all((10**0.5 / 2 < ratios) & (ratios < 2 * 10**0.5)), errors
     guided = np.asarray(solved(pigdm_sample, 10_000).x).reshape(-1, 2).mean(axis=0)
     assert np.linalg.norm(guided - mean) / spread > 3 * errors[-1], errors
+
+
+def test_a_guided_step_leaves_little_to_the_weights():
+    """Of white data the twist is p(y | x_t) itself, and a guided particle needs hardly a weight.
+
+    Guidance that goes wrong is mended by the weights, so moments say nothing of it.
+    """
+    operator, count, std, rng = OPERATORS["average"], 500, 0.5, np.random.default_rng(0)
+    levels = jax.device_get(rows(VP, log_snr_grid, 50, 1e-3))
+    row = jax.tree.map(lambda a: a[25], levels)  # where the measurement comes to matter
+    matrix, data = matrix_of(operator, IMAGE), WHITE.mean[0]
+    y = matrix @ WHITE.draw(3, 1)[0]
+    (alpha, spread), (below, noise) = (np.asarray(alpha_std(VP, t)) for t in levels.t[25:27])
+    x = alpha * WHITE.draw(4, count) + spread * rng.normal(size=(count, SIZE))
+    none = np.zeros((1, count), np.float32)
+    cloud = quickly(
+        lambda key, x, y: smc_step(
+            key,
+            VP,
+            score_fn(WHITE, VP),
+            operator,
+            y,
+            Cloud(x, none, none),
+            row,
+            noise_std=NOISE,
+            prior_std=std,
+        )
+    )(
+        jax.random.key(0),
+        np.float32(x).reshape(count, *IMAGE),
+        np.float32(y).reshape(operator.forward(np.zeros((1, *IMAGE))).shape),
+    )
+    log_weight, was = (np.asarray(a, np.float64)[0] for a in (cloud.log_weight, cloud.twist))
+    assert len(np.unique(was)) < 0.8 * count  # drawn anew: each has its parent's gradient
+    x = np.asarray(cloud.x, np.float64).reshape(count, SIZE)
+    share = std**2 / (below**2 * std**2 + noise**2)
+    x0, variance = data + below * share * (x - below * data), noise**2 * share
+    # A mean of four pixels has a quarter of their variance.
+    twist = -0.5 * np.sum((y - x0 @ matrix.T) ** 2, axis=1) / (variance / 4 + NOISE**2)
+    weight = np.exp(log_weight + twist - was)
+    # Short of 1 by the square of the step, 0.007; by 0.07 with half of the shift, or another's.
+    assert np.sum(weight) ** 2 / np.sum(weight**2) / count > 0.98
 
 
 def test_a_weight_that_is_no_number_makes_no_draw():

@@ -17,6 +17,16 @@ def quality(workdir):
     return files.read_json(workdir / "eval" / "quality.json")
 
 
+def drawn(workdir):
+    """The images of all shards of the only samples there are."""
+    (folder,) = (workdir / "eval" / "samples").iterdir()
+    shards = []
+    for path in folder.glob("*.npz"):
+        with np.load(path) as stored:
+            shards.append(stored["images"])
+    return shards
+
+
 def test_samples_are_measured_and_say_how(small, capsys):
     code, workdir = small("subvp", "eval", **ONLY, eval__num_samples=40, eval__yardsticks=True)
     assert code == 0
@@ -30,6 +40,8 @@ def test_samples_are_measured_and_say_how(small, capsys):
     assert origin["sampler"] == "pc" and origin["nfe"] == 2 and origin["seed"] == 44
     assert origin["extractor"] == "principal-components" and len(origin["extractor_hash"]) == 64
     assert 0 <= found["precision"]["mean"] <= 1 and found["kernel_distance"]["mean"] > 0
+    shards = drawn(workdir)  # of 4 images, each shard with a key of its own
+    assert len(shards) == 10 and len(np.unique(np.concatenate(shards), axis=0)) == 40
     # After two steps a model is worse than any yardstick.
     yards = found["yardsticks"]
     assert list(yards) == ["samples", "test images", "gaussian mixture"]

@@ -5,6 +5,8 @@ import importlib
 import shutil
 
 import commands
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +14,9 @@ from small_network import SmallNetwork
 from verb_runs import run_quickly
 
 import run_lib
-from scoresde_jax import build, evaluation, files
-from scoresde_jax.build import assemble
+from scoresde_jax import build, data, evaluation, files
+from scoresde_jax.build import assemble, operators
+from scoresde_jax.posterior.operators import forward_of
 from scoresde_jax.verbs import UserError
 
 BRIEF = {
@@ -37,6 +40,11 @@ def result(workdir, stem):
         return dict(stored), files.read_json(folder / f"{stem}.json")
 
 
+def in_cells(pictures):
+    """Digits as pixels, in [0, 1]: each level the middle of what stands for it."""
+    return (np.round(pictures / 255.0 * 16) + 0.5) / 17
+
+
 def test_known_pixels_are_kept_and_numbers_are_of_the_draws(small):
     code, workdir = small("subvp", "restore", **BRIEF, posterior__solver="ddrm")
     assert code == 0
@@ -48,16 +56,55 @@ def test_known_pixels_are_kept_and_numbers_are_of_the_draws(small):
     for pictures in (draws[:, 0], draws[:, 1], arrays["degraded"], arrays["mean"]):
         np.testing.assert_array_equal(pictures[:, known], truth[:, known])
     assert (arrays["std"][:, known] < 1e-6).all() and (arrays["std"][:, ~known] > 0).any()
-    assert len(np.unique(draws[:, :, ~known], axis=1)) == 3  # and no image twice
+    assert len(np.unique(draws.reshape(6, -1), axis=0)) == 6  # and no image twice
     assert not np.array_equal(draws[2, 0], draws[2, 1])  # of the second batch
     assert numbers["draw"]["consistency"] < 1e-6  # of x as it was, not as pixels
     # Half a level of 17 is what pixels may be off the x that is measured by: 0.03 of 1.
     rms = np.sqrt(np.mean((draws / 255.0 - truth[:, None] / 255.0) ** 2, axis=(2, 3, 4)))
     assert abs(numbers["draw"]["psnr"] + 20 * np.log10(rms).mean()) < 1.5
     assert set(numbers["nearest"]) == {"psnr", "ssim", "consistency"} == set(numbers["mean_colour"])
+    first = data.load("digits", "train").images[:1000]  # one colour where nothing is known
+    colour = (np.mean(first, dtype=np.float64) + 0.5) / 17
+    cells = in_cells(truth)
+    guessed = evaluation.psnr(np.where(known[..., None], cells, colour), cells).mean()
+    assert numbers["mean_colour"]["psnr"] == pytest.approx(guessed, rel=1e-5)
 
 
 RESTORE = importlib.import_module("scoresde_jax.verbs.restore")  # the package has its function
+
+
+def test_every_draw_is_of_its_image_and_has_noise_of_its_own():
+    def draw(params, key, y):
+        return jnp.concatenate([params * y, jax.random.normal(key, y.shape)], axis=-1), 7
+
+    def drawn(seed):
+        config = commands.tiny_config("subvp", **BRIEF, posterior__seed=seed)
+        y = jnp.arange(3.0)[:, None, None, None] * jnp.ones((3, 2, 2, 1))
+        return RESTORE._draws(draw, 2.0, y, config)
+
+    found = drawn(0)
+    assert found.x.shape == (3, 2, 2, 2, 2) and found.whole.all() and found.evaluations == 7
+    for image, both in enumerate(found.x[..., 0]):
+        np.testing.assert_array_equal(both, 2 * image)
+    noise = [drawn(seed).x[..., 1] for seed in (0, 0, 1)]  # two batches each
+    np.testing.assert_array_equal(noise[0], noise[1])
+    assert len(np.unique(noise)) == 2 * 24
+
+
+def test_what_is_past_black_or_white_counts_as_black_or_white():
+    config = commands.tiny_config("subvp", **BRIEF, posterior__operator="average")
+    x = np.random.default_rng(0).uniform(-1.5, 1.5, (3, 2, 8, 8, 1)).astype(np.float32)
+    operator, truth = operators.operator(config), jnp.asarray(x[:, 0]) / 2
+    problem = RESTORE.Problem(operator, operator.forward(truth), truth)
+    past, within = (
+        RESTORE._scores(config, problem, images, np.ones((3, 2), bool))
+        for images in (x, np.clip(x, -1, 1))
+    )
+    assert past["psnr"] == within["psnr"] and past["ssim"] == within["ssim"]
+    assert past["consistency"] > within["consistency"]  # which is of x as it is
+    restored = RESTORE.Restored(x, np.ones((3, 2), bool), 1)
+    expected = np.clip((x + 1) / 2, 0, 1).std(axis=1)
+    np.testing.assert_allclose(RESTORE._std(config, restored), expected, atol=1e-6)
 
 
 def test_a_draw_that_is_lost_is_black_and_counts_nowhere(small, monkeypatch, capsys):
@@ -91,11 +138,14 @@ def test_a_draw_that_is_lost_is_black_and_counts_nowhere(small, monkeypatch, cap
     assert not arrays["std"][1].any() and arrays["std"][0].any()
 
     others = ([0, 0, 1, 2, 2], [0, 1, 0, 0, 1])
-    truth = (np.round(arrays["truth"] / 255.0 * 16) + 0.5) / 17
-    unit = np.clip((np.asarray(kept[0].x, np.float64) + 1) / 2, 0, 1)
+    truth = in_cells(arrays["truth"])
+    x = np.asarray(kept[0].x, np.float64)
+    means = np.stack([x[0].mean(axis=0), x[1, 0], x[2].mean(axis=0)])
+    unit, mean = (np.clip((images + 1) / 2, 0, 1) for images in (x, means))
     for name, measure in (("psnr", evaluation.psnr), ("ssim", evaluation.ssim)):
         expected = measure(unit, truth[:, None])[others].mean()
         assert numbers["draw"][name] == pytest.approx(expected, rel=1e-5)
+        assert numbers["mean"][name] == pytest.approx(measure(mean, truth).mean(), rel=1e-5)
     stds = [unit[0].std(axis=0), 0 * unit[1, 0], unit[2].std(axis=0)]
     assert numbers["std"] == pytest.approx(np.mean(stds), rel=1e-5)
     assert numbers["draw"]["consistency"] < 1e-6  # black is far from y
@@ -120,6 +170,13 @@ def test_pictures_that_are_too_many_are_spoken_of(tmp_path, capsys):
     assert len(RESTORE._given(file, 5)) == 5
     with pytest.raises(ValueError, match="values are from nan"):
         RESTORE._given(file, 6)
+
+
+@pytest.mark.parametrize(
+    ("most", "rows"), [(1, [0]), (3, [0, 2, 4]), (5, [0, 1, 2, 3, 4]), (8, [0, 1, 2, 3, 4])]
+)
+def test_images_are_from_all_over_the_set(most, rows):
+    assert RESTORE._spread(most, 5).tolist() == rows
 
 
 def restored(monkeypatch, workdir, file, **settings):
@@ -161,16 +218,24 @@ def test_what_is_not_linear_is_restored(small, operator, solver, y_shape, baseli
     assert baselines == {"nearest", "mean_colour"} & set(numbers)
     assert numbers["evaluations"] == (4 if solver == "dps" else 8)
     assert all(numbers[name]["consistency"] > 0.01 for name in (*baselines, "draw"))
+    forward = forward_of(operators.operator(commands.tiny_config("subvp", **BRIEF, **settings)))
+    noise = arrays["y"] - np.asarray(forward(jnp.asarray(2 * in_cells(arrays["truth"]) - 1)))
+    # An rms of n normal numbers has a standard error of 1 / sqrt(2 n) of itself.
+    assert np.sqrt(np.mean(noise**2)) == pytest.approx(0.05, rel=4 / (2 * noise.size) ** 0.5)
 
 
 @pytest.mark.parametrize(
     ("operator", "solver", "most"),
-    [("box", "replacement", 2e-3), ("average", "ddrm", 1e-5), ("average", "pigdm", 1.0)],
+    [("box", "replacement", 2e-3), ("average", "ddrm", 1e-5), ("average", "pigdm", 2 / 17)],
 )
 def test_ve(small, operator, solver, most):
-    """Noise of std 10 at the start, and alpha = 1 all the way: what is known is held as well."""
+    """Noise of std 10 at the start, and alpha = 1 all the way: what is known is held as well.
+
+    PiGDM but draws towards it, and what it leaves falls as 1 / steps: here within a level.
+    """
     settings = {"posterior__operator": operator, "posterior__solver": solver}
-    code, workdir = small("ve", "restore", **BRIEF, **settings)
+    settings |= {"posterior__pigdm__steps": 30}
+    code, workdir = small("ve", "restore", **BRIEF | settings)
     assert code == 0
     _, numbers = result(workdir, f"{operator}_{solver}_2")
     assert numbers["draw"]["consistency"] < most
