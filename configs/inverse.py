@@ -19,7 +19,7 @@ def posterior() -> ConfigDict:
         "solver": "pigdm",
         "noise_std": 0.0,  # of y, in the scale of the network: [-1, 1] where data are centred
         "input": "original",  # or "degraded": what --input shows is not to be degraded any more
-        "images": 8,
+        "images": 8,  # from all over the test set, or the first of a file
         "draws": 4,  # of each
         "batch_size": 32,  # draws at a time
         "seed": 45,

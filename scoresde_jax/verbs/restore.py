@@ -14,6 +14,7 @@ from scoresde_jax.progress import Progress
 from scoresde_jax.verbs.common import mesh_of, open_run, say, user_errors
 
 SHOWN = 4  # draws of an image in the picture
+PICTURED = 8  # images in it
 MEANT = 1000  # training images that the mean colour is of
 
 
@@ -44,7 +45,7 @@ class Restored(NamedTuple):
 
 
 def restore(config: build.Config, workdir: pathlib.Path, *, input: str = "") -> int:
-    """Restores test images, or those of a file, with the averaged parameters.
+    """Restores test images from all over the set, or those of a file, with averaged parameters.
 
     Writes restore/<operator>_<solver>_<step>, with _noise<noise_std> and _<file> behind that where
     there is noise or a file: .npz with "draws" (N, draws, H, W, C), "mean",
@@ -105,12 +106,17 @@ def _problem(
         _check_size(pictures, shape, file, "config.data's")
     else:
         test_set = build.dataset(config, "test")
-        pictures = np.asarray(test_set.images[: section.images])
+        pictures = np.asarray(test_set.images[_spread(section.images, len(test_set.images))])
         pictures = pictures.astype(np.float32) / ((test_set.levels or 2) - 1)
     x = build.from_unit(experiment, config, jnp.asarray(pictures))
     key = jax.random.fold_in(jax.random.key(section.seed), 0)
     y = degrade(key, operator, x, section.noise_std)
     return Problem(operator, y, x)
+
+
+def _spread(most: int, count: int) -> np.ndarray:
+    """Up to so many of `count` rows, evenly spread: data may be sorted by class."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def _given(file: str, most: int) -> np.ndarray:
@@ -272,6 +278,8 @@ def _columns(
 
 def _shown(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The picture's columns; the standard deviation is white where it is largest."""
+    rows = _spread(PICTURED, len(columns["draws"]))
+    columns = {name: column[rows] for name, column in columns.items()}
     draws = columns["draws"]
     white = max(float(columns["std"].max()), 1e-6)
     shown = {"degraded": columns["degraded"]}
