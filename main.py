@@ -104,7 +104,7 @@ def main(argv: list[str]) -> int:
     from scoresde_jax import sharding
 
     sharding.split_cpu(FLAGS.cpu_devices)
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # orbax logs what it raises as well
     if FLAGS.distributed:
         try:
             sharding.join_processes()

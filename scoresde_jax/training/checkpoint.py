@@ -4,17 +4,20 @@ Saving is asynchronous: arrays are copied to the host at once and written while 
 Orbax writes under a temporary name and renames; what a crash cut off is never restored.
 """
 
+import contextlib
 import logging
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from scoresde_jax import files
 from scoresde_jax.training.state import TrainState
 
-# Through absl orbax reports every save and restore, and warns of reading only: nothing for a user.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Through absl orbax reports every save and restore, and pages of what it then raises as well.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class Checkpoints:
@@ -37,6 +40,9 @@ class Checkpoints:
         Args:
           config: the resolved config, JSON.
           data: the position in the data, JSON.
+
+        Raises:
+          files.NoRoom: the disk is full, which may come to light at the next save, or in `close`.
         """
         manager = self._open(writing=True)
         step = int(state.step)
@@ -46,7 +52,8 @@ class Checkpoints:
             state=ocp.args.StandardSave(state),
             meta=ocp.args.JsonSave({"config": config, "data": data}),
         )
-        manager.save(step, args=arguments, force=True)
+        with self._full_disk():
+            manager.save(step, args=arguments, force=True)
 
     def latest_step(self) -> int | None:
         """Step of the newest whole checkpoint; None where there is none."""
@@ -82,13 +89,28 @@ class Checkpoints:
     def wait(self) -> None:
         """Blocks until what was saved is on disk."""
         if self._manager is not None:
-            self._manager.wait_until_finished()
+            with self._full_disk():
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Finishes writing and lets go of the directory."""
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            with self._full_disk():
+                manager.close()
+
+    @contextlib.contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        """Names what orbax's array files call a ValueError, with a page of text."""
+        try:
+            yield
+        except ValueError as error:
+            if "No space left on device" not in str(error):
+                raise
+            raise files.NoRoom(
+                f"the disk of {self._directory} is full; this checkpoint is lost, and those before "
+                "it are whole. Make room, and the same command goes on from the last."
+            ) from error
 
     def _open(self, *, writing: bool = False) -> ocp.CheckpointManager:
         """The manager; one that only reads leaves alone what another run is saving just now."""

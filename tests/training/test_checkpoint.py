@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from scoresde_jax import sharding, training
+from scoresde_jax import files, sharding, training
 
 CONFIG = {"model": {"name": "toy", "widths": [1, 2]}, "training": {"n_jitted_steps": None}}
 TX = training.adam(lambda step: 0.1)
@@ -133,3 +134,29 @@ def test_what_a_crash_cut_off_is_never_restored(tmp_path, reopened):
     again = reopened(tmp_path)
     assert again.latest_step() == 2
     assert_same(again.restore(2, shapes(), sharding.replicated(mesh())), trained(2))
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    """Where the next save, or the end, finds that the last one failed."""
+    text = "RESOURCE_EXHAUSTED: Error writing x: No space left on device [os_error_code='28']"
+    checkpoints = training.Checkpoints(tmp_path / "c")
+    checkpoints.save(trained(1), config=CONFIG, data={})
+    checkpoints.wait()
+    for name, act in {
+        "save": lambda: checkpoints.save(trained(2), config=CONFIG, data={}),
+        "wait_until_finished": checkpoints.wait,
+    }.items():
+        for message, kind, said in (
+            (text, files.NoRoom, "this checkpoint is lost, and those before it are whole"),
+            ("another thing", ValueError, "another thing"),
+        ):
+
+            def fail(*arguments, message=message, **options):
+                raise ValueError(message)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(ocp.CheckpointManager, name, fail)
+                with pytest.raises(kind, match=said):
+                    act()
+    assert checkpoints.latest_step() == 1
+    checkpoints.close()
