@@ -16,6 +16,14 @@ def picture(i):
     return np.stack([np.full_like(rows, i), rows, noise], axis=-1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def left_by_tfds(tmp_path_factory):
+    """TFDS makes a temporary folder for each builder of a set, and leaves it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("left")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cifar10_builder():
     """The builder class; PIL images are encoded without TensorFlow.  `picture(i)` is record i."""
@@ -52,16 +60,11 @@ def cifar10_builder():
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory):
+def prepared():
     """(builder class, data_dir, ...) -> None: the set stored as array_record."""
 
     def prepare(builder, data_dir, **arguments):
-        with pytest.MonkeyPatch.context() as patch:
-            # TFDS makes a folder there for each set, and leaves it.
-            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("left")))
-            builder(
-                data_dir=data_dir, file_format="array_record", **arguments
-            ).download_and_prepare()
+        builder(data_dir=data_dir, file_format="array_record", **arguments).download_and_prepare()
 
     return prepare
 

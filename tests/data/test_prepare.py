@@ -1,6 +1,5 @@
 import io
 import tarfile
-import tempfile
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ from scoresde_jax.data import load, prepare
 
 
 @pytest.fixture
-def fake_tensorflow(monkeypatch, tmp_path_factory):
+def fake_tensorflow(monkeypatch):
     """Makes prepare believe that TensorFlow is there; nothing it calls here needs it."""
-    # TFDS makes a folder there for each set, and leaves it.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("left")))
     monkeypatch.setattr(prepare, "find_spec", lambda name: name)
 
 
