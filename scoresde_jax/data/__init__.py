@@ -20,6 +20,7 @@ from scoresde_jax.data.given import given_images as given_images
 from scoresde_jax.data.names import published as _published
 from scoresde_jax.data.pictures import CorruptImage as CorruptImage
 from scoresde_jax.data.pictures import UnsuitableImage as UnsuitableImage
+from scoresde_jax.data.pipeline import Batches as Batches
 from scoresde_jax.data.pipeline import batch_at as batch_at
 from scoresde_jax.data.pipeline import batches as batches
 from scoresde_jax.data.pipeline import eval_batches as eval_batches

@@ -104,6 +104,67 @@ def _train(
     Of several processes each reads its own rows of every batch, and the first writes the files; the
     others keep records in a folder that is thrown away.
     """
+    section, resolved = task.section, config.to_dict()
+    batches = _batches(task, config, run, workdir, train_set)
+    with contextlib.ExitStack() as stack:
+        own = workdir
+        if jax.process_index():
+            own = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files.write_json(own / "config.json", resolved)
+        records = training.Records(own, start=run.start)
+        progress = Progress(task.name, section.steps, start=run.start, unit="step")
+        due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
+        step, state, metrics = run.start, run.state, {}
+        stop = stack.enter_context(training.StopSignals())
+        advance = programs.training_program(task, run.mesh)
+
+        def save(position: dict[str, Any]) -> None:
+            due.check_finite(step, metrics)
+            run.checkpoints.save(state, config=resolved, data=position)
+
+        while step < section.steps and not sharding.agreed(stop.received):
+            end = chunk_end(step, section)
+            position = batches.get_state()
+            try:
+                chunk = _stack(batches, end - step, section.n_jitted_steps, task.columns)
+            except (data.CorruptImage, data.UnsuitableImage):
+                if step > run.start and jax.process_count() == 1:  # others cannot know of it
+                    save(position)
+                    run.checkpoints.close()
+                    say(f"stopped at step {step}; checkpoint saved.")
+                for resource in (progress, records, batches):
+                    resource.close()
+                raise
+            chunk = sharding.of_all_processes(chunk, run.mesh, axis=1)
+            state, metrics = advance(state, chunk, end - step)
+            step = end
+            due.report(step, state, metrics)
+            last = step % section.checkpoint_every == 0 or step == section.steps
+            if last or sharding.agreed(stop.received):
+                save(batches.get_state())
+            due.snapshot(step, state)
+        stopped = sharding.agreed(stop.received)
+        if stopped and step > run.start:  # a signal may have come after the save was decided
+            save(batches.get_state())
+        for resource in (progress, records, batches, run.checkpoints):
+            resource.close()  # waits for the last checkpoint
+        evaluation.training_figure(own / "training.png", training.read_records(own))
+    say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
+    if stopped and step < section.steps:
+        saved = "checkpoint saved" if step > run.start else "nothing new to save"
+        say(f"stopped at step {step}; {saved}. The same command goes on from there.")
+        return 128 + stopped
+    return 0
+
+
+def _batches(
+    task: tasks.Task,
+    config: build.Config,
+    run: workdirs.Trained,
+    workdir: pathlib.Path,
+    train_set: data.Dataset,
+) -> data.Batches:
+    """This process's rows of every batch, from where the run is on; says where that is."""
     section = task.section
     with user_errors():
         batches = data.batches(
@@ -122,54 +183,7 @@ def _train(
     batches.set_state(run.position)
     if run.start:
         say(f"going on from step {run.start} of {workdir}")
-    resolved = config.to_dict()
-    with contextlib.ExitStack() as stack:
-        own = workdir
-        if jax.process_index():
-            own = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files.write_json(own / "config.json", resolved)
-        records = training.Records(own, start=run.start)
-        progress = Progress(task.name, section.steps, start=run.start, unit="step")
-        due = reports.Reports(task, run.mesh, records, progress, test_set, snapshot)
-        step, state, metrics = run.start, run.state, {}
-        stop = stack.enter_context(training.StopSignals())
-        advance = programs.training_program(task, run.mesh)
-        while step < section.steps and not sharding.agreed(stop.received):
-            end = chunk_end(step, section)
-            position = batches.get_state()
-            try:
-                chunk = _stack(batches, end - step, section.n_jitted_steps, task.columns)
-            except (data.CorruptImage, data.UnsuitableImage):
-                if step > run.start and jax.process_count() == 1:  # others cannot know of it
-                    due.check_finite(step, metrics)
-                    run.checkpoints.save(state, config=resolved, data=position)
-                    run.checkpoints.close()
-                    say(f"stopped at step {step}; checkpoint saved.")
-                for resource in (progress, records, batches):
-                    resource.close()
-                raise
-            chunk = sharding.of_all_processes(chunk, run.mesh, axis=1)
-            state, metrics = advance(state, chunk, end - step)
-            step = end
-            due.report(step, state, metrics)
-            last = step % section.checkpoint_every == 0 or step == section.steps
-            if last or sharding.agreed(stop.received):
-                due.check_finite(step, metrics)
-                run.checkpoints.save(state, config=resolved, data=batches.get_state())
-            due.snapshot(step, state)
-        stopped = sharding.agreed(stop.received)
-        if stopped and step > run.start:  # a signal may have come after the save was decided
-            due.check_finite(step, metrics)
-            run.checkpoints.save(state, config=resolved, data=batches.get_state())
-        for resource in (progress, records, batches, run.checkpoints):
-            resource.close()  # waits for the last checkpoint
-        evaluation.training_figure(own / "training.png", training.read_records(own))
-    say(f"peak memory {sharding.peak_bytes() / 1e9:.2f} GB")
-    if stopped and step < section.steps:
-        saved = "checkpoint saved" if step > run.start else "nothing new to save"
-        say(f"stopped at step {step}; {saved}. The same command goes on from there.")
-        return 128 + stopped
-    return 0
+    return batches
 
 
 def chunk_end(step: int, section: build.Config) -> int:
