@@ -238,18 +238,26 @@ def _std(config: build.Config, restored: Restored) -> np.ndarray:
 
 def _scores(
     config: build.Config, problem: Problem, x: np.ndarray, whole: np.ndarray
-) -> dict[str, float]:
-    """Means over those of x (N, draws, H, W, C) that are `whole` (N, draws); {} of none."""
+) -> dict[str, Any]:
+    """Means over those of x (N, draws, H, W, C) that are `whole` (N, draws); {} of none.
+
+    And "psnr_of_images", that of each image, None where no draw of it is whole.
+    """
     if not whole.any():
         return {}
     count, draws = x.shape[:2]
     forward = operators.forward_of(problem.operator)
     seen = np.asarray(forward(jnp.asarray(x.reshape(-1, *x.shape[2:]))))
     off = seen.reshape(count, draws, -1) - np.asarray(problem.y).reshape(count, 1, -1)
-    found = {"consistency": float(np.sqrt(np.mean(off[whole] ** 2)))}
+    found: dict[str, Any] = {"consistency": float(np.sqrt(np.mean(off[whole] ** 2)))}
     if problem.truth is not None:
         unit, truth = _unit(config, x), _unit(config, np.asarray(problem.truth))[:, None]
-        found["psnr"] = float(evaluation.psnr(unit, truth)[whole].mean())
+        psnr = np.asarray(evaluation.psnr(unit, truth))
+        found["psnr"] = float(psnr[whole].mean())
+        found["psnr_of_images"] = [
+            float(row[own].mean()) if own.any() else None
+            for row, own in zip(psnr, whole, strict=True)
+        ]
         found["ssim"] = float(evaluation.ssim(unit, truth)[whole].mean())
     return found
 
@@ -320,4 +328,17 @@ def _lines(found: dict) -> list[str]:
         ]
         off = f"{scores['consistency']:10.2g}" if scores else ""
         lines.append(f"{name:12} {' '.join(texts)} {off}")
+    return lines + _gains(found)
+
+
+def _gains(found: dict) -> list[str]:
+    """By how much the mean of the draws is above what was made without a model, image by image."""
+    ours = found["mean"].get("psnr_of_images", [])
+    lines = []
+    for name in ("nearest", "mean_colour"):
+        theirs = found.get(name, {}).get("psnr_of_images", [])
+        gains = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None]
+        if len(gains) > 1:
+            error = np.std(gains, ddof=1) / len(gains) ** 0.5
+            lines.append(f"PSNR of mean less {name}: {np.mean(gains):+.2f} +- {error:.2f} dB")
     return lines

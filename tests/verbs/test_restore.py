@@ -62,7 +62,7 @@ def test_known_pixels_are_kept_and_numbers_are_of_the_draws(small):
     # Half a level of 17 is what pixels may be off the x that is measured by: 0.03 of 1.
     rms = np.sqrt(np.mean((draws / 255.0 - truth[:, None] / 255.0) ** 2, axis=(2, 3, 4)))
     assert abs(numbers["draw"]["psnr"] + 20 * np.log10(rms).mean()) < 1.5
-    assert set(numbers["nearest"]) == {"psnr", "ssim", "consistency"} == set(numbers["mean_colour"])
+    assert set(numbers["nearest"]) == SCORES == set(numbers["mean_colour"])
     first = data.load("digits", "train").images[:1000]  # one colour where nothing is known
     colour = (np.mean(first, dtype=np.float64) + 0.5) / 17
     cells = in_cells(truth)
@@ -71,6 +71,14 @@ def test_known_pixels_are_kept_and_numbers_are_of_the_draws(small):
 
 
 RESTORE = importlib.import_module("scoresde_jax.verbs.restore")  # the package has its function
+SCORES = {"psnr", "psnr_of_images", "ssim", "consistency"}
+
+
+def test_gains_are_of_the_images_that_have_a_draw():
+    ours = {"psnr_of_images": [20.0, None, 26.0, 20.0]}
+    found = {"mean": ours, "nearest": {"psnr_of_images": [18.0, 1.0, 20.0, 19.0]}}
+    # 2, 6 and 1: a mean of 3, a variance of 7.
+    assert RESTORE._gains(found) == ["PSNR of mean less nearest: +3.00 +- 1.53 dB"]
 
 
 def test_every_draw_is_of_its_image_and_has_noise_of_its_own():
@@ -103,7 +111,12 @@ def test_what_is_past_black_or_white_counts_as_black_or_white():
     assert past["psnr"] == within["psnr"] and past["ssim"] == within["ssim"]
     assert past["consistency"] > within["consistency"]  # which is of x as it is
     restored = RESTORE.Restored(x, np.ones((3, 2), bool), 1)
-    expected = np.clip((x + 1) / 2, 0, 1).std(axis=1)
+    whole = np.array([[True, True], [True, False], [False, False]])
+    each = RESTORE._scores(config, problem, x, whole)["psnr_of_images"]
+    unit, wanted = np.clip((x + 1) / 2, 0, 1), np.clip((np.asarray(truth) + 1) / 2, 0, 1)
+    psnr = evaluation.psnr(unit, wanted[:, None])
+    assert each[:2] == pytest.approx([psnr[0].mean(), psnr[1, 0]], rel=1e-5) and each[2] is None
+    expected = unit.std(axis=1)
     np.testing.assert_allclose(RESTORE._std(config, restored), expected, atol=1e-6)
 
 
@@ -155,7 +168,8 @@ def test_a_draw_that_is_lost_is_black_and_counts_nowhere(small, monkeypatch, cap
     assert small("subvp", "restore", **settings)[0] == 1
     numbers = result(workdir, "box_ddrm_2")[1]
     assert numbers["draw"] == numbers["mean"] == {} and numbers["std"] is None
-    assert set(numbers["nearest"]) == {"psnr", "ssim", "consistency"}
+    assert set(numbers["nearest"]) == SCORES
+    assert "mean less" not in capsys.readouterr().out
 
 
 def test_pictures_that_are_too_many_are_spoken_of(tmp_path, capsys):
