@@ -51,7 +51,8 @@ def open_run(
     """Reads a checkpoint, the newest if no step is given, or draws parameters.
 
     Raises:
-      ValueError: the workdir cannot be used, holds another model, or is empty and must not be.
+      ValueError: the workdir cannot be used, holds another model, has lost the step, or is empty
+        and must not be.
     """
     _check_writable(workdir)
     key = jax.random.key(task.section.seed)
@@ -68,6 +69,11 @@ def open_run(
             )
         state = jax.jit(fresh, out_shardings=sharding.replicated(mesh))(key)
         return Trained(mesh, checkpoints, state, 0, {"next_index": 0})
+    if step is not None and step not in checkpoints.steps():
+        raise ValueError(
+            f"{workdir} has no checkpoint of step {step} any more, only of {checkpoints.steps()}: "
+            f"training keeps the newest. Raise config.{task.where}.keep_checkpoints."
+        )
     meta = checkpoints.meta(start)
     check_same_model(
         config,

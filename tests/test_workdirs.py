@@ -4,7 +4,7 @@ import commands
 import numpy as np
 import pytest
 
-from scoresde_jax import files, training, workdirs
+from scoresde_jax import build, files, sharding, tasks, training, workdirs
 
 TX = training.adam(lambda step: 0.1)
 CONFIG = {"model": {"features": 8}}
@@ -62,6 +62,19 @@ def test_checkpoints_are_chosen_by_step_and_by_loss(tmp_path):
     for which, message in (("7..9", "within config.eval.checkpoint=7..9"), ("9..7", "a range")):
         with pytest.raises(ValueError, match=message):
             chosen(tmp_path, which)
+
+
+def test_a_checkpoint_that_training_has_deleted_meanwhile(tmp_path):
+    config = commands.tiny_config("subvp")
+    task = tasks.score_task(build.experiment(config), config)
+    checkpoints = training.Checkpoints(tmp_path / "checkpoints", keep=1)
+    for step in (2, 4):
+        checkpoints.save(state(step), config=CONFIG, data={})
+        checkpoints.wait()
+    checkpoints.close()
+    said = r"no checkpoint of step 2 any more, only of \[4\].*config.training.keep_checkpoints"
+    with pytest.raises(ValueError, match=said):
+        workdirs.open_run(task, config, tmp_path, sharding.device_mesh(), step=2)
 
 
 def test_a_checkpoint_of_a_range_is_waited_for(tmp_path, monkeypatch):
