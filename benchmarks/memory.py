@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
+from benchmarks.pages import write_between
 from scoresde_jax import build, files, training
 
 GIB = 2**30
@@ -70,8 +71,7 @@ def main() -> int:
                 plans[key] = plan(name, batches[i], changes, place)
                 files.write_json(OUTPUT, plans)
             print(f"{key}: {plans[key]}", flush=True)
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(plans)}\n\n{END}{rest.partition(END)[2]}")
+    write_between(PAGE, BEGIN, END, table(plans))
     print(f"written to {PAGE}")
     return 0
 

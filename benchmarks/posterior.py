@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.pages import write_between
 from scoresde_jax import files, posterior, sampling
 from scoresde_jax.posterior import operators
 from scoresde_jax.posterior.exact import Mixture, mixture
@@ -261,8 +262,7 @@ def main() -> int:
         f"With noise of standard deviation {NOISE}:\n\n{with_noise}\n\n"
         f"SMC and its particles, on the {OPERATOR} with noise, one filter:\n\n{particles}"
     )
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    write_between(PAGE, BEGIN, END, text)
     DONE.unlink()
     print(f"written to {PAGE} after {time.monotonic() - start:.0f} s")
     return 0

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import run_lib
+from benchmarks.pages import write_between
 from configs.subvp import digits
 from scoresde_jax import files, training
 
@@ -123,8 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{IMAGES} images, {DRAWS} draws each: PSNR / SSIM / consistency of one draw; PSNR of the "
         f"mean.\n\n{table(done)}"
     )
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    write_between(PAGE, BEGIN, END, text)
     DONE.unlink()
     print(f"written to {PAGE}")
     return 0
